@@ -1,0 +1,208 @@
+//! What must hold between keys, and what a key's own schema cannot say.
+
+use std::path::{Path, PathBuf};
+
+use super::key_path::KeyPath;
+use super::metric::Metric;
+use super::nearest::alternatives;
+use super::paths::{ResultLocation, TABLE_EXTENSIONS, is_table, result_location};
+use super::selector::SelectorSpec;
+use super::source::KeyProblem;
+use super::types::{Config, SelectorConfig};
+
+/// One group of checks.
+type Check = fn(&Config) -> Vec<KeyProblem>;
+
+/// Every check; each finds all the problems of its kind.
+const CHECKS: [Check; 6] = [
+    columns,
+    model,
+    metrics,
+    selectors,
+    control_names,
+    result_paths,
+];
+
+/// All problems of a config whose values have the right shape.
+pub(super) fn check(config: &Config) -> Vec<KeyProblem> {
+    CHECKS.iter().flat_map(|check| check(config)).collect()
+}
+
+/// A column is given by position or by name, and no column is both text and label.
+fn columns(config: &Config) -> Vec<KeyProblem> {
+    let data = &config.data;
+    let mut problems = Vec::new();
+    for (id, name, by_id, by_name) in [
+        (
+            "text_column_id",
+            "text_column",
+            data.text_column_id,
+            &data.text_column,
+        ),
+        (
+            "label_column_id",
+            "label_column",
+            data.label_column_id,
+            &data.label_column,
+        ),
+    ] {
+        if by_id.is_some() && by_name.is_some() {
+            let message = format!("`data.{id}` and `data.{name}` name the same column twice");
+            let problem = KeyProblem::new(format!("data.{id}").as_str(), message);
+            problems.push(problem.hint("give one of them"));
+        }
+    }
+    let same_id = data.text_column_id.is_some() && data.text_column_id == data.label_column_id;
+    let same_name = data.text_column.is_some() && data.text_column == data.label_column;
+    for (same, key, text) in [
+        (same_id, "label_column_id", "text_column_id"),
+        (same_name, "label_column", "text_column"),
+    ] {
+        if same {
+            let message = format!("`data.{key}` is the same column as `data.{text}`");
+            problems.push(KeyProblem::new(format!("data.{key}").as_str(), message));
+        }
+    }
+    problems
+}
+
+fn model(config: &Config) -> Vec<KeyProblem> {
+    let scratch = &config.model.scratch;
+    let (width, heads) = (scratch.hidden_size, scratch.num_attention_heads);
+    if width.is_multiple_of(heads) {
+        return Vec::new();
+    }
+    let message = format!(
+        "`model.scratch.hidden_size` is `{width}`; expected a multiple of \
+         `num_attention_heads`, which is {heads}"
+    );
+    vec![KeyProblem::new("model.scratch.hidden_size", message)]
+}
+
+/// Every metric is known and takes its arguments, and the best model is decided by a number.
+fn metrics(config: &Config) -> Vec<KeyProblem> {
+    let best = &config.training.metric_for_best_model;
+    let best_key = KeyPath::from("training.metric_for_best_model");
+    let mut problems = Vec::new();
+    for (i, metric) in config.metrics.iter().enumerate() {
+        let entry = KeyPath::from("metrics").item(i);
+        match Metric::parse(metric) {
+            // The entry without a name was reported already.
+            Err(_) if metric.name.is_empty() => {}
+            Err(problem) => {
+                let key = match &problem.argument {
+                    Some(argument) => entry.key("args").key(argument),
+                    // It may well be listed only on behalf of this key.
+                    None if metric.name == *best => best_key.clone(),
+                    None => entry.key("name"),
+                };
+                let found = KeyProblem::new(key, problem.message);
+                problems.push(match problem.hint {
+                    Some(hint) => found.hint(hint),
+                    None => found,
+                });
+            }
+            Ok(parsed) if metric.name == *best && parsed.direction().is_none() => {
+                let message = format!("`{best_key}` is `{best}`, which is not a single number");
+                problems.push(KeyProblem::new(&best_key, message));
+            }
+            Ok(_) => {}
+        }
+    }
+    problems
+}
+
+fn selectors(config: &Config) -> Vec<KeyProblem> {
+    let check = |stage: &str, selectors: &[SelectorConfig]| -> Vec<KeyProblem> {
+        let named = selectors
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| !s.name.is_empty());
+        named
+            .filter_map(|(i, s)| SelectorSpec::parse(s, &format!("{stage}.selectors[{i}]")).err())
+            .flatten()
+            .collect()
+    };
+    let mut problems = check("training", &config.training.selectors);
+    if let Some(testing) = &config.testing {
+        problems.extend(check("testing", &testing.selectors));
+    }
+    problems
+}
+
+/// Several control sets need names, because their stages and metrics go by them.
+fn control_names(config: &Config) -> Vec<KeyProblem> {
+    let mut problems = Vec::new();
+    if config.control.len() < 2 {
+        return problems;
+    }
+    for (i, control) in config.control.iter().enumerate() {
+        let key = format!("{}.name", config.control_key(i));
+        match &control.name {
+            None => {
+                let message = format!("`{key}` is missing; several control sets need names");
+                problems.push(KeyProblem::new(&key, message));
+            }
+            Some(name) => {
+                let before = &config.control[..i];
+                if before.iter().any(|other| other.name.as_ref() == Some(name)) {
+                    let message = format!("`{key}` is `{name}`, which another control set has");
+                    problems.push(KeyProblem::new(&key, message));
+                }
+            }
+        }
+    }
+    problems
+}
+
+/// Results need a known format, and each a file of its own.
+fn result_paths(config: &Config) -> Vec<KeyProblem> {
+    let mut problems = Vec::new();
+    let mut taken: Vec<(String, ResultLocation)> = Vec::new();
+    for (key, path) in results(config) {
+        if !is_table(path) {
+            let message = format!("`{key}` is `{}`; its format is not known", path.display());
+            let hint = format!(
+                "end it in {}",
+                alternatives(endings().iter().map(String::as_str))
+            );
+            problems.push(KeyProblem::new(&key, message).hint(hint));
+        }
+        let location = result_location(path);
+        if location == ResultLocation::InRun(PathBuf::from("history.jsonl")) {
+            let message = format!("`{key}` is `history.jsonl`, where the run keeps its history");
+            problems.push(KeyProblem::new(&key, message));
+        }
+        if let Some((other, _)) = taken.iter().find(|(_, l)| *l == location) {
+            let message = format!("`{key}` is `{}`, and so is `{other}`", path.display());
+            let problem = KeyProblem::new(&key, message);
+            problems.push(problem.hint("one would replace the other; name two files"));
+        }
+        taken.push((key, location));
+    }
+    problems
+}
+
+/// The tables that the run writes or (the map, for a selector) reads, with the keys that name them.
+fn results(config: &Config) -> Vec<(String, &Path)> {
+    let training = &config.training;
+    let map = training.data_cartography_results.as_path();
+    let mut results = vec![("training.data_cartography_results".to_owned(), map)];
+    if let Some(path) = config
+        .testing
+        .as_ref()
+        .and_then(|t| t.results_file.as_ref())
+    {
+        results.push(("testing.results_file".to_owned(), path));
+    }
+    for (i, control) in config.control.iter().enumerate() {
+        if let Some(path) = &control.results_file {
+            results.push((format!("{}.results_file", config.control_key(i)), path));
+        }
+    }
+    results
+}
+
+fn endings() -> [String; 5] {
+    TABLE_EXTENSIONS.map(|extension| format!(".{extension}"))
+}

@@ -1,0 +1,91 @@
+//! Keys that may be written in more than one way.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::types::{HasHeader, MetricConfig};
+
+/// One thing, or a list of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum OneOrMany<T> {
+    // A list comes first: serde would also read an empty one as a struct of defaults.
+    Many(Vec<T>),
+    One(T),
+}
+
+/// Reads one thing as the list of it.
+pub(super) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
+}
+
+/// A metric: its name alone, or with arguments.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum MetricEntry {
+    Name(String),
+    Full(MetricConfig),
+}
+
+/// Reads metrics; a name alone has scikit-learn's default arguments.
+pub(super) fn metric_list<'de, D>(deserializer: D) -> Result<Vec<MetricConfig>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let entries = Vec::<MetricEntry>::deserialize(deserializer)?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| match entry {
+            MetricEntry::Full(metric) => metric,
+            MetricEntry::Name(name) => MetricConfig {
+                name,
+                ..MetricConfig::default()
+            },
+        })
+        .collect())
+}
+
+impl Serialize for HasHeader {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Yes => serializer.serialize_bool(true),
+            Self::No => serializer.serialize_bool(false),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HasHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(true) => Ok(Self::Yes),
+            Value::Bool(false) => Ok(Self::No),
+            Value::String(word) if word == "auto" => Ok(Self::Auto),
+            other => Err(D::Error::invalid_value(
+                Unexpected::Other(&other.to_string()),
+                &"`auto`, `true` or `false`",
+            )),
+        }
+    }
+}
+
+impl JsonSchema for HasHeader {
+    fn schema_name() -> Cow<'static, str> {
+        "HasHeader".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ["auto", true, false]})
+    }
+}

@@ -1,0 +1,33 @@
+//! A run's YAML file to a typed, checked and resolved [`Config`].
+//!
+//! [`read()`] does it all: the text becomes a tree of values (`yaml`), `--set` options go
+//! over it (`overrides`), the schema says what fits (`shape`), and what depends on more
+//! than one key is checked last (`checks`). Every problem is reported with its place, and
+//! all of them together. The keys themselves, with their meaning and defaults, are in
+//! [`types`].
+
+mod checks;
+mod forms;
+mod fraction;
+mod key_path;
+pub mod metric;
+mod nearest;
+mod overrides;
+mod paths;
+mod read;
+mod schema;
+mod selector;
+mod shape;
+mod source;
+pub mod types;
+mod yaml;
+
+pub use fraction::Fraction;
+pub use key_path::KeyPath;
+pub use nearest::nearest;
+pub use paths::{ResultLocation, TABLE_EXTENSIONS, result_location};
+pub use read::{LoadedConfig, read};
+pub use schema::{json_schema, to_yaml};
+pub use selector::{Fractions, Region, SelectorSpec, Share};
+pub use source::{KeyProblem, Source};
+pub use types::*;

@@ -1,0 +1,63 @@
+//! Where a config's paths lead.
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use super::types::Config;
+
+/// The extensions of the formats in which maps and predictions can be written.
+pub const TABLE_EXTENSIONS: [&str; 5] = ["parquet", "csv", "tsv", "jsonl", "pickle"];
+
+/// Where a result goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResultLocation {
+    /// Into the run's folder, under this file name, and shown in the output folder.
+    InRun(PathBuf),
+    /// To this path, which is relative to the working directory unless it is absolute.
+    At(PathBuf),
+}
+
+/// Where the result of a config's `path` goes: a bare file name, or one after `./`, lies in
+/// the run; anything with a folder is a path of its own.
+pub fn result_location(path: &Path) -> ResultLocation {
+    let mut components = path.components().filter(|c| *c != Component::CurDir);
+    match (components.next(), components.next()) {
+        (Some(Component::Normal(name)), None) => ResultLocation::InRun(PathBuf::from(name)),
+        _ => ResultLocation::At(path.to_path_buf()),
+    }
+}
+
+impl Config {
+    /// Where a `dataset_path` leads: `data.data_dir` comes before a relative one.
+    pub fn dataset_file(&self, dataset_path: &Path) -> PathBuf {
+        self.data.data_dir.join(dataset_path)
+    }
+
+    /// The folder that keeps the runs: `training.output_dir`, else `data.output_dir`.
+    pub fn output_dir(&self) -> &Path {
+        let training = self.training.output_dir.as_deref();
+        training.unwrap_or(&self.data.output_dir)
+    }
+
+    /// The stage of `control[index]`: `control`, or `control_NAME` where it has a name.
+    pub fn control_stage(&self, index: usize) -> String {
+        match self.control.get(index).and_then(|c| c.name.as_deref()) {
+            Some(name) => format!("control_{name}"),
+            None => "control".to_owned(),
+        }
+    }
+
+    /// The key path of `control[index]`: plain `control` where there is only one.
+    pub fn control_key(&self, index: usize) -> String {
+        match self.control.len() {
+            1 => "control".to_owned(),
+            _ => format!("control[{index}]"),
+        }
+    }
+}
+
+/// Whether a table can be written under this name.
+pub(super) fn is_table(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| TABLE_EXTENSIONS.contains(&extension))
+}

@@ -1,0 +1,133 @@
+//! CSV and TSV files to rows.
+
+use crate::config::{DataConfig, HasHeader};
+use crate::error::Problem;
+
+use super::columns::{self, Columns, Names};
+use super::problems::{Problems, Row};
+use super::records::{Record, Records, Separator};
+
+/// The rows of a file.
+pub(super) struct Rows {
+    pub rows: Vec<Row>,
+    /// Whether the first row was taken for an example only because nothing in it said
+    /// otherwise.
+    pub first_may_be_header: bool,
+}
+
+/// Reads all rows of `text`; what is wrong goes to `problems`.
+pub(super) fn read(
+    text: &str,
+    separator: Separator,
+    config: &DataConfig,
+    problems: &mut Problems,
+) -> Rows {
+    let mut result = Rows {
+        rows: Vec::new(),
+        first_may_be_header: false,
+    };
+    if text.contains('\r') && !text.contains('\n') {
+        let problem = Problem::new("the lines end with a bare carriage return")
+            .hint("save the file with lines that end with a line feed");
+        problems.push_at(1, problem);
+        return result;
+    }
+    let mut records = Records::new(problems.path, text, separator);
+    let first = match records.next() {
+        Some(Ok(first)) => first,
+        Some(Err(problem)) => {
+            problems.push(problem);
+            return result;
+        }
+        None => {
+            problems.push(Problem::new("the file is empty").in_file(problems.path));
+            return result;
+        }
+    };
+    let width = first.cells.len();
+    if width == 1 {
+        let message = format!("only one column: the first row has no {}", separator.name());
+        let hint = "columns are separated by commas in .csv and by tabs in .tsv files; a .txt file may have either";
+        problems.push_at(first.line, Problem::new(message).hint(hint));
+        return result;
+    }
+    let cells: Vec<String> = first
+        .cells
+        .iter()
+        .map(|cell| cell.text.trim().to_owned())
+        .collect();
+    let has_header = columns::is_header(&cells, config);
+    let names = if has_header {
+        Names::Header(&cells)
+    } else {
+        Names::Unnamed(&cells)
+    };
+    let columns = match columns::resolve(names, config) {
+        Ok(columns) => columns,
+        Err(found) => {
+            for problem in found {
+                problems.push_at(first.line, problem);
+            }
+            return result;
+        }
+    };
+    if !has_header {
+        result.rows.extend(row(first, columns, problems));
+        result.first_may_be_header =
+            config.has_header == HasHeader::Auto && !result.rows.is_empty();
+    }
+    for record in records {
+        match record {
+            Ok(record) if record.cells.len() == width => {
+                result.rows.extend(row(record, columns, problems));
+            }
+            Ok(record) => problems.push_at(record.line, ragged(&record, width, separator)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if result.rows.is_empty() && problems.is_empty() {
+        let problem = Problem::new("the file has a header and no examples");
+        problems.push(problem.in_file(problems.path));
+    }
+    result
+}
+
+/// The record's row, unless something is wrong with it.
+fn row(record: Record, columns: Columns, problems: &mut Problems) -> Option<Row> {
+    let line = record.line;
+    let mut cells = record.cells;
+    let mut take = |column: usize| std::mem::take(&mut cells[column].text).into_owned();
+    let guid = columns.id.map(&mut take);
+    let label = take(columns.label).trim().to_owned();
+    let text = take(columns.text);
+    let text_pair = columns.text_pair.map(&mut take);
+    let mut is_good = true;
+    if guid.as_ref().is_some_and(|guid| guid.trim().is_empty()) {
+        problems.push_at(line, Problem::new("the id is empty"));
+        is_good = false;
+    }
+    if label.is_empty() {
+        problems.push_at(line, Problem::new("the label is empty"));
+        is_good = false;
+    }
+    is_good.then_some(Row {
+        line,
+        guid,
+        text,
+        text_pair,
+        label,
+    })
+}
+
+fn ragged(record: &Record, width: usize, separator: Separator) -> Problem {
+    let got = record.cells.len();
+    let cells = if got == 1 { "cell" } else { "cells" };
+    let problem = Problem::new(format!("{got} {cells} where the first row has {width}"));
+    if got < width {
+        return problem;
+    }
+    let separator = separator.name();
+    problem.hint(format!(
+        "a text that holds a {separator} must be in double quotes"
+    ))
+}

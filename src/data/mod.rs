@@ -1,0 +1,124 @@
+//! Files to examples and examples to batches: reading and checking data files, the label
+//! space, the validation split, tokens, packed batches.
+//!
+//! A training file becomes a [`Dataset`], whose row order is the example index that the
+//! dynamics, the map and the selectors use, and a [`LabelSpace`], which is the whole training
+//! file's and stays the same for every other file of the run. All that is wrong with a file is
+//! found here, before any model is loaded, and reported together.
+
+mod batch;
+mod columns;
+mod delimited;
+mod jsonl;
+mod labels;
+mod problems;
+mod read;
+mod records;
+mod split;
+mod table;
+mod tokenize;
+
+use std::path::PathBuf;
+
+use crate::error::Problem;
+
+pub use batch::{PackedBatch, Sequences, TokenizedExample};
+pub use labels::LabelSpace;
+pub use read::{read_evaluation, read_training};
+pub use split::stratified_split;
+pub use table::{Column, Table};
+pub use tokenize::{TokenizedDataset, Tokenizer, Truncation};
+
+/// The position of an example in its file, counted from 0, header and blank lines left out.
+pub type ExampleIndex = u32;
+
+/// A text, or a pair of texts, with its class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The id column's text, or the example's index where the file has no ids; unique in its file.
+    pub guid: String,
+    /// The text, byte for byte as in the file; it may be empty.
+    pub text: String,
+    /// The second text of a pair, as with premise and hypothesis.
+    pub text_pair: Option<String>,
+    /// The class, an index into the [`LabelSpace`].
+    pub label: u32,
+}
+
+/// The examples of one file in the order of its rows, so that `examples[i]` has index `i`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// The file, as it was named.
+    pub path: PathBuf,
+    /// At least one example.
+    pub examples: Vec<Example>,
+    /// What is odd about the file but does not stop a run.
+    pub warnings: Vec<Problem>,
+}
+
+impl Dataset {
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Whether there are no examples, which a file that was read never is.
+    pub fn is_empty(&self) -> bool {
+        self.examples.is_empty()
+    }
+
+    /// The classes of all examples, in row order.
+    pub fn labels(&self) -> Vec<u32> {
+        self.examples.iter().map(|example| example.label).collect()
+    }
+
+    /// The subset that holds every example.
+    pub fn all(&self) -> Subset {
+        Subset::from((0..self.len() as ExampleIndex).collect::<Vec<_>>())
+    }
+}
+
+/// Some examples of a [`Dataset`], each at most once, in ascending order of their indices.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subset {
+    indices: Vec<ExampleIndex>,
+}
+
+impl Subset {
+    /// The indices, ascending and without repeats.
+    pub fn indices(&self) -> &[ExampleIndex] {
+        &self.indices
+    }
+
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there are no examples.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// The examples with their indices, in ascending order.
+    ///
+    /// # Panics
+    /// If an index is not one of `dataset`'s: the subset is then another dataset's.
+    pub fn examples<'a>(
+        &'a self,
+        dataset: &'a Dataset,
+    ) -> impl ExactSizeIterator<Item = (ExampleIndex, &'a Example)> {
+        self.indices
+            .iter()
+            .map(|&index| (index, &dataset.examples[index as usize]))
+    }
+}
+
+impl From<Vec<ExampleIndex>> for Subset {
+    /// Takes indices in any order; a subset is a set, so repeats count once.
+    fn from(mut indices: Vec<ExampleIndex>) -> Self {
+        indices.sort_unstable();
+        indices.dedup();
+        Self { indices }
+    }
+}

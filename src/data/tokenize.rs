@@ -1,0 +1,366 @@
+//! Texts to token ids: a checkpoint's tokenizer, or a vocabulary made from the training texts.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainerBuilder};
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{
+    AddedToken, EncodeInput, Model, TokenizerImpl, TruncationDirection, TruncationParams,
+    TruncationStrategy,
+};
+
+use crate::data::{Dataset, Example, ExampleIndex, TokenizedExample};
+use crate::error::{Error, Problem, Result};
+use crate::fsio;
+
+/// The special tokens of BERT's vocabularies, in the order in which new ones are numbered.
+const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+/// The parts of BERT's tokenizer.
+type BertTokenizer = TokenizerImpl<
+    WordPiece,
+    BertNormalizer,
+    BertPreTokenizer,
+    TemplateProcessing,
+    WordPieceDecoder,
+>;
+
+/// A tokenizer, with what has to be saved beside it.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// The text of `tokenizer_config.json`, completed when it is saved.
+    config: Map<String, Value>,
+}
+
+impl Tokenizer {
+    /// Reads `folder/tokenizer.json`, or makes BERT's tokenizer of `folder/vocab.txt`; whatever
+    /// truncation and padding the file asks for is reset.
+    ///
+    /// # Errors
+    /// Neither file is there, or one is not a tokenizer.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let config_path = folder.join("tokenizer_config.json");
+        let config: Map<String, Value> = if config_path.exists() {
+            serde_json::from_slice(&fsio::read(&config_path)?)
+                .map_err(|e| bad(&config_path, format!("not a JSON object: {e}")))?
+        } else {
+            Map::new()
+        };
+        let path = folder.join("tokenizer.json");
+        let vocabulary = folder.join("vocab.txt");
+        let mut inner = if path.exists() {
+            tokenizers::Tokenizer::from_file(&path)
+                .map_err(|e| bad(&path, format!("not a tokenizer: {e}")))?
+        } else if vocabulary.exists() {
+            let lower_case = config
+                .get("do_lower_case")
+                .and_then(Value::as_bool)
+                .unwrap_or(true);
+            bert_tokenizer(word_piece(&vocabulary)?, lower_case).map_err(|e| bad(&vocabulary, e))?
+        } else {
+            return Err(Error::reading(&path, &std::io::ErrorKind::NotFound.into())
+                .with_hint("the folder needs a `tokenizer.json` or a `vocab.txt`"));
+        };
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|e| bad(&path, e.to_string()))?;
+        Ok(Self { inner, config })
+    }
+
+    /// A lower-casing WordPiece tokenizer of at most `vocab_size` pieces, made from `texts`.
+    ///
+    /// # Errors
+    /// Texts without a single character to learn from.
+    pub fn train<'a>(
+        texts: impl Iterator<Item = &'a str> + Send,
+        vocab_size: usize,
+    ) -> Result<Self> {
+        let special = |token: &&str| AddedToken::from((*token).to_owned(), true);
+        let mut trainer = WordPieceTrainerBuilder::new()
+            .vocab_size(vocab_size)
+            .min_frequency(2)
+            .show_progress(false)
+            .special_tokens(SPECIAL_TOKENS.iter().map(special).collect())
+            .build();
+        let mut blank = BertTokenizer::new(WordPiece::default());
+        blank
+            .with_normalizer(Some(BertNormalizer::default()))
+            .map_err(|e| Error::internal(format!("tokenizer: {e}")))?
+            .with_pre_tokenizer(Some(BertPreTokenizer))
+            .train(&mut trainer, texts)
+            .map_err(|e| Error::data(Problem::new(format!("no vocabulary can be made: {e}"))))?;
+        let inner = bert_tokenizer(blank.get_model().clone(), true).map_err(Error::internal)?;
+        Ok(Self {
+            inner,
+            config: Map::new(),
+        })
+    }
+
+    /// The number of token ids.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Turns all texts of a data set into token ids, in parallel.
+    ///
+    /// A text longer than `max_length` tokens (special tokens included) is cut at its end; of
+    /// a pair, the longer text first.
+    ///
+    /// # Errors
+    /// A text that the tokenizer refuses, or, where truncation is [`Truncation::Refuse`], one
+    /// that is too long.
+    pub fn tokenize(
+        &self,
+        dataset: &Dataset,
+        max_length: usize,
+        truncation: Truncation,
+    ) -> Result<TokenizedDataset> {
+        let mut tokenizer = self.inner.clone();
+        tokenizer
+            .with_truncation(Some(TruncationParams {
+                direction: TruncationDirection::Right,
+                max_length,
+                strategy: TruncationStrategy::LongestFirst,
+                stride: 0,
+            }))
+            .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
+        /// Texts in memory as encodings, which are much larger than their ids.
+        const CHUNK: usize = 4096;
+        let mut tokenized = TokenizedDataset {
+            starts: vec![0],
+            ..TokenizedDataset::default()
+        };
+        for examples in dataset.examples.chunks(CHUNK) {
+            let inputs: Vec<EncodeInput<'_>> = examples.iter().map(input).collect();
+            let encodings = tokenizer
+                .encode_batch_fast(inputs, true)
+                .map_err(|e| Error::data(Problem::new(e.to_string()).in_file(&dataset.path)))?;
+            for (example, encoding) in examples.iter().zip(encodings) {
+                if !encoding.get_overflowing().is_empty() {
+                    tokenized.n_truncated += 1;
+                    if truncation == Truncation::Refuse {
+                        let message = format!(
+                            "the text of example `{}` has more than {max_length} tokens",
+                            example.guid
+                        );
+                        let hint = "set `model.truncation: true`, or raise `model.max_length`";
+                        return Err(Error::data(
+                            Problem::new(message).in_file(&dataset.path).hint(hint),
+                        ));
+                    }
+                }
+                tokenized.input_ids.extend_from_slice(encoding.get_ids());
+                tokenized
+                    .token_type_ids
+                    .extend(encoding.get_type_ids().iter().map(|id| *id as u8));
+                tokenized.starts.push(tokenized.input_ids.len());
+                tokenized.labels.push(example.label);
+            }
+        }
+        Ok(tokenized)
+    }
+
+    /// Writes `tokenizer.json` and `tokenizer_config.json`, as transformers reads them, and
+    /// `vocab.txt` for WordPiece.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be written.
+    pub fn save(&self, folder: &Path, max_length: usize) -> Result<()> {
+        let mut text = self
+            .inner
+            .to_string(true)
+            .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
+        text.push('\n');
+        fsio::write(&folder.join("tokenizer.json"), text.as_bytes())?;
+        let is_word_piece = matches!(
+            self.inner.get_model(),
+            tokenizers::ModelWrapper::WordPiece(_)
+        );
+        if is_word_piece {
+            fsio::write(
+                &folder.join("vocab.txt"),
+                self.vocabulary_lines().as_bytes(),
+            )?;
+        }
+        let mut config = self.config.clone();
+        if config.is_empty() && is_word_piece {
+            for (key, token) in ["pad", "unk", "cls", "sep", "mask"]
+                .iter()
+                .zip(SPECIAL_TOKENS)
+            {
+                config.insert(format!("{key}_token"), json!(token));
+            }
+            config.insert("do_lower_case".into(), json!(true));
+            config.insert("tokenizer_class".into(), json!("BertTokenizer"));
+        }
+        config.insert("model_max_length".into(), json!(max_length));
+        let mut text = serde_json::to_string_pretty(&config).unwrap_or_default();
+        text.push('\n');
+        fsio::write(&folder.join("tokenizer_config.json"), text.as_bytes())
+    }
+
+    fn vocabulary_lines(&self) -> String {
+        let mut by_id: Vec<(u32, String)> = self
+            .inner
+            .get_vocab(false)
+            .into_iter()
+            .map(|(token, id)| (id, token))
+            .collect();
+        by_id.sort_unstable();
+        by_id.into_iter().map(|(_, token)| token + "\n").collect()
+    }
+}
+
+/// What happens to a text that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truncation {
+    /// Its end is cut off.
+    Cut,
+    /// It is an error.
+    Refuse,
+}
+
+/// The token ids of a data set, laid end to end in the order of the examples.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenizedDataset {
+    input_ids: Vec<u32>,
+    token_type_ids: Vec<u8>,
+    starts: Vec<usize>,
+    labels: Vec<u32>,
+    n_truncated: usize,
+}
+
+impl TokenizedDataset {
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The number of examples that were cut.
+    pub fn n_truncated(&self) -> usize {
+        self.n_truncated
+    }
+
+    /// The number of tokens of an example, special ones included.
+    pub fn length(&self, index: ExampleIndex) -> usize {
+        self.starts[index as usize + 1] - self.starts[index as usize]
+    }
+
+    /// The class index of an example.
+    pub fn label(&self, index: ExampleIndex) -> u32 {
+        self.labels[index as usize]
+    }
+
+    /// Lays the examples at `indices` end to end on `device`.
+    ///
+    /// `n_token_types` is the size of the model's token type table: where it has one row, every
+    /// token is of type 0.
+    ///
+    /// # Errors
+    /// No memory on the device.
+    pub fn batch(
+        &self,
+        indices: &[ExampleIndex],
+        n_token_types: usize,
+        device: &candle_core::Device,
+    ) -> Result<crate::data::PackedBatch> {
+        let largest_type = n_token_types.saturating_sub(1) as u32;
+        let types: Vec<Vec<u32>> = indices
+            .iter()
+            .map(|index| {
+                let range = self.range(*index);
+                let types = self.token_type_ids[range].iter();
+                types.map(|id| u32::from(*id).min(largest_type)).collect()
+            })
+            .collect();
+        let examples: Vec<TokenizedExample<'_>> = indices
+            .iter()
+            .zip(&types)
+            .map(|(index, token_type_ids)| TokenizedExample {
+                index: *index,
+                input_ids: &self.input_ids[self.range(*index)],
+                token_type_ids,
+                label: self.label(*index),
+            })
+            .collect();
+        crate::data::PackedBatch::new(&examples, device)
+    }
+
+    /// The examples at `indices` in batches of at most `batch_size`, similar lengths together:
+    /// for passes whose results do not depend on the order.
+    pub fn batches_by_length(
+        &self,
+        indices: &[ExampleIndex],
+        batch_size: usize,
+    ) -> Vec<Vec<ExampleIndex>> {
+        let mut order = indices.to_vec();
+        order.sort_by_key(|index| (self.length(*index), *index));
+        order.chunks(batch_size).map(<[_]>::to_vec).collect()
+    }
+
+    fn range(&self, index: ExampleIndex) -> std::ops::Range<usize> {
+        self.starts[index as usize]..self.starts[index as usize + 1]
+    }
+}
+
+fn input(example: &Example) -> EncodeInput<'_> {
+    match &example.text_pair {
+        Some(pair) => EncodeInput::Dual(example.text.as_str().into(), pair.as_str().into()),
+        None => EncodeInput::Single(example.text.as_str().into()),
+    }
+}
+
+fn word_piece(vocabulary: &Path) -> Result<WordPiece> {
+    WordPiece::from_file(&vocabulary.to_string_lossy())
+        .unk_token("[UNK]".into())
+        .build()
+        .map_err(|e| bad(vocabulary, format!("not a vocabulary: {e}")))
+}
+
+/// BERT's tokenizer around a WordPiece vocabulary: its normalizer, its splitting at spaces and
+/// punctuation, and `[CLS] a [SEP] b [SEP]`.
+fn bert_tokenizer(model: WordPiece, lower_case: bool) -> Result<tokenizers::Tokenizer, String> {
+    let id = |token: &str| {
+        model
+            .token_to_id(token)
+            .ok_or_else(|| format!("the vocabulary lacks `{token}`"))
+    };
+    let template = TemplateProcessing::builder()
+        .try_single("[CLS] $A [SEP]")
+        .and_then(|builder| builder.try_pair("[CLS] $A [SEP] $B:1 [SEP]:1"))
+        .map_err(|e| e.clone())?
+        .special_tokens(vec![("[CLS]", id("[CLS]")?), ("[SEP]", id("[SEP]")?)])
+        .build()
+        .map_err(|e| e.to_string())?;
+    let mut tokenizer = tokenizers::Tokenizer::new(model);
+    tokenizer
+        .with_normalizer(Some(BertNormalizer::new(true, true, None, lower_case)))
+        .map_err(|e| e.to_string())?
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_post_processor(Some(template))
+        .with_decoder(Some(WordPieceDecoder::default()));
+    let special: Vec<AddedToken> = SPECIAL_TOKENS
+        .iter()
+        .filter(|token| tokenizer.token_to_id(token).is_some())
+        .map(|token| AddedToken::from((*token).to_owned(), true))
+        .collect();
+    tokenizer
+        .add_special_tokens(special)
+        .map_err(|e| e.to_string())?;
+    Ok(tokenizer)
+}
+
+fn bad(path: &Path, message: String) -> Error {
+    Error::data(Problem::new(message).in_file(path))
+}

@@ -1,0 +1,98 @@
+//! The callback that records training dynamics.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+
+use crate::config::Record;
+use crate::data::{Dataset, ExampleIndex, Subset};
+use crate::dynamics::write_epoch;
+use crate::error::{Error, Result};
+use crate::nn::raw;
+use crate::train::{Callback, LogitsPass};
+
+/// Keeps the logits of every training example of the epoch in hand, and writes them to disk at
+/// the epoch's end.
+#[derive(Debug)]
+pub struct Recorder<'a> {
+    folder: PathBuf,
+    pass: LogitsPass,
+    dataset: &'a Dataset,
+    subset: &'a Subset,
+    n_classes: usize,
+    /// (N, C), in the order of the subset.
+    logits: Vec<f32>,
+    seen: Vec<bool>,
+}
+
+impl<'a> Recorder<'a> {
+    /// A recorder of the examples of `subset`, writing to `folder`.
+    pub fn new(
+        folder: &Path,
+        record: Record,
+        dataset: &'a Dataset,
+        subset: &'a Subset,
+        n_classes: usize,
+    ) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            pass: match record {
+                Record::EpochEnd => LogitsPass::EpochEnd,
+                Record::DuringTraining => LogitsPass::Training,
+            },
+            dataset,
+            subset,
+            n_classes,
+            logits: vec![f32::NAN; subset.len() * n_classes],
+            seen: vec![false; subset.len()],
+        }
+    }
+}
+
+impl Callback for Recorder<'_> {
+    fn on_logits(
+        &mut self,
+        pass: LogitsPass,
+        _epoch: usize,
+        indices: &[ExampleIndex],
+        logits: &Tensor,
+    ) -> Result<ControlFlow<()>> {
+        if pass == self.pass {
+            let values = raw::read::<f32>(logits)?;
+            for (index, row) in indices.iter().zip(values.chunks_exact(self.n_classes)) {
+                let at =
+                    self.subset.indices().binary_search(index).map_err(|_| {
+                        Error::internal(format!("example {index} is not trained on"))
+                    })?;
+                self.logits[at * self.n_classes..][..self.n_classes].copy_from_slice(row);
+                self.seen[at] = true;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn on_epoch_end(&mut self, epoch: usize) -> Result<ControlFlow<()>> {
+        if let Some(at) = self.seen.iter().position(|seen| !seen) {
+            let guid = &self.dataset.examples[self.subset.indices()[at] as usize].guid;
+            return Err(Error::internal(format!(
+                "the example `{guid}` has no logits in epoch {epoch}"
+            )));
+        }
+        let (guids, gold): (Vec<&str>, Vec<u32>) = self
+            .subset
+            .examples(self.dataset)
+            .map(|(_, example)| (example.guid.as_str(), example.label))
+            .unzip();
+        write_epoch(
+            &self.folder,
+            epoch,
+            self.subset.indices(),
+            &guids,
+            &gold,
+            &self.logits,
+        )?;
+        self.seen.fill(false);
+        Ok(ControlFlow::Continue(()))
+    }
+}

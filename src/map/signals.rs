@@ -1,0 +1,204 @@
+//! The signals of one example, over its epochs.
+//!
+//! With p_e the probability of the gold class after epoch e = 1..E (Swayamdipta et al. 2020,
+//! section 2): confidence is the mean of p_e, variability its population standard deviation,
+//! correctness the number of epochs whose prediction is right.
+
+use crate::metrics::{argmax, softmax_f64};
+
+/// What is known of one example; probabilities lie in [0, 1], logarithms are natural.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signals {
+    /// Mean probability of the gold class.
+    pub confidence: f64,
+    /// Population standard deviation of the gold class's probability, in [0, 0.5].
+    pub variability: f64,
+    /// Epochs in which the prediction was right, 0 to E.
+    pub correctness: u32,
+    /// How often the example was forgotten.
+    pub forgetfulness: Forgetfulness,
+    /// confidence (1 - confidence).
+    pub threshold_closeness: f64,
+    /// Mean over the epochs of the gold logit less the largest other one (Pleiss et al. 2020);
+    /// none where only probabilities are known.
+    pub aum: Option<f64>,
+    /// Mean Euclidean distance of the probabilities from the gold class's (Paul et al. 2021).
+    pub el2n: f64,
+    /// Entropy of the mean prediction, in nats.
+    pub entropy: f64,
+    /// Mean cross entropy, in nats.
+    pub loss: f64,
+    /// correctness / E.
+    pub correct_ratio: f64,
+    /// Times wrong and then right in the next epoch.
+    pub learnt_times: u32,
+    /// The epoch (from 0) of the first change from wrong to right; 0 where there is none.
+    pub first_learn: u32,
+    /// The epoch (from 0) of the first change from right to wrong; 0 where there is none.
+    pub first_forget: u32,
+    /// The largest probability of the gold class.
+    pub max_label_probs: f64,
+    /// The smallest probability of the gold class.
+    pub min_label_probs: f64,
+    /// How often each of the C classes was predicted.
+    pub pred_dist: Vec<u32>,
+}
+
+/// How often an example was right in one epoch and wrong in the next (Toneva et al. 2019).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgetfulness {
+    /// It was never right, so there was nothing to forget.
+    NeverLearnt,
+    /// So many times.
+    Times(u32),
+}
+
+impl Forgetfulness {
+    /// The number that tables hold; an example that was never learnt counts 1000, as in the
+    /// paper's code.
+    pub fn exported(self) -> u32 {
+        match self {
+            Self::NeverLearnt => 1000,
+            Self::Times(n) => n,
+        }
+    }
+}
+
+/// Whether variability is widened as the paper's code does with `include_ci`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variability {
+    /// sqrt(var).
+    Plain,
+    /// sqrt(var + var^2 / (E - 1)); 0 when E = 1.
+    WithConfidenceInterval,
+}
+
+/// Takes in one epoch after the other and knows the signals of those so far.
+#[derive(Debug, Clone, Default)]
+pub struct Accumulator {
+    n_epochs: u32,
+    mean: f64,
+    sum_of_squares: f64,
+    min: f64,
+    max: f64,
+    correctness: u32,
+    forgotten: u32,
+    learnt: u32,
+    first_forget: u32,
+    first_learn: u32,
+    was_right: bool,
+    margin: f64,
+    el2n: f64,
+    loss: f64,
+    mean_prediction: Vec<f64>,
+    pred_dist: Vec<u32>,
+}
+
+impl Accumulator {
+    /// Takes in the logits of one epoch: C finite numbers, of which `gold` is the true class's.
+    pub fn add_logits(&mut self, logits: &[f32], gold: usize) {
+        let probabilities = softmax_f64(logits);
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let log_sum: f64 = logits
+            .iter()
+            .map(|x| (f64::from(*x) - f64::from(max)).exp())
+            .sum::<f64>()
+            .ln();
+        let gold_logit = f64::from(logits[gold]);
+        let largest_other = logits
+            .iter()
+            .enumerate()
+            .filter(|(class, _)| *class != gold)
+            .map(|(_, x)| f64::from(*x))
+            .fold(f64::NEG_INFINITY, f64::max);
+        self.margin += gold_logit - largest_other;
+        self.loss += f64::from(max) + log_sum - gold_logit;
+        self.add(&probabilities, argmax(logits), gold);
+    }
+
+    fn add(&mut self, probabilities: &[f64], predicted: usize, gold: usize) {
+        let epoch = self.n_epochs;
+        self.n_epochs += 1;
+        let p = probabilities[gold];
+        // Welford's recurrence: exact to the last digits also where the variance is tiny.
+        let difference = p - self.mean;
+        self.mean += difference / f64::from(self.n_epochs);
+        self.sum_of_squares += difference * (p - self.mean);
+        (self.min, self.max) = if epoch == 0 {
+            (p, p)
+        } else {
+            (self.min.min(p), self.max.max(p))
+        };
+
+        let is_right = predicted == gold;
+        self.correctness += u32::from(is_right);
+        if epoch > 0 && self.was_right && !is_right {
+            self.forgotten += 1;
+            if self.forgotten == 1 {
+                self.first_forget = epoch;
+            }
+        }
+        if epoch > 0 && !self.was_right && is_right {
+            self.learnt += 1;
+            if self.learnt == 1 {
+                self.first_learn = epoch;
+            }
+        }
+        self.was_right = is_right;
+
+        let distance: f64 = probabilities
+            .iter()
+            .enumerate()
+            .map(|(class, q)| (q - f64::from(u8::from(class == gold))).powi(2))
+            .sum();
+        self.el2n += distance.sqrt();
+        self.mean_prediction.resize(probabilities.len(), 0.0);
+        self.pred_dist.resize(probabilities.len(), 0);
+        for (sum, q) in self.mean_prediction.iter_mut().zip(probabilities) {
+            *sum += q;
+        }
+        self.pred_dist[predicted] += 1;
+    }
+
+    /// The signals of the epochs so far, of which there is at least one.
+    pub fn signals(&self, variability: Variability) -> Signals {
+        let n = f64::from(self.n_epochs.max(1));
+        let variance = (self.sum_of_squares / n).max(0.0);
+        let widened = match variability {
+            Variability::WithConfidenceInterval if self.n_epochs > 1 => {
+                variance + variance * variance / (n - 1.0)
+            }
+            _ => variance,
+        };
+        // A mean of numbers in [0, 1] that rounding has pushed out of it is pushed back.
+        let confidence = self.mean.clamp(0.0, 1.0);
+        let entropy = self
+            .mean_prediction
+            .iter()
+            .map(|sum| sum / n)
+            .filter(|q| *q > 0.0)
+            .map(|q| -q * q.ln())
+            .sum();
+        Signals {
+            confidence,
+            variability: widened.sqrt(),
+            correctness: self.correctness,
+            forgetfulness: match self.correctness {
+                0 => Forgetfulness::NeverLearnt,
+                _ => Forgetfulness::Times(self.forgotten),
+            },
+            threshold_closeness: confidence * (1.0 - confidence),
+            aum: Some(self.margin / n),
+            el2n: self.el2n / n,
+            entropy,
+            loss: self.loss / n,
+            correct_ratio: f64::from(self.correctness) / n,
+            learnt_times: self.learnt,
+            first_learn: self.first_learn,
+            first_forget: self.first_forget,
+            max_label_probs: self.max,
+            min_label_probs: self.min,
+            pred_dist: self.pred_dist.clone(),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The map as a table: written with every signal, read back for the selectors.
+
+use std::path::Path;
+
+use crate::data::{Column, Table};
+use crate::error::{Error, Problem, Result};
+use crate::map::{DataMap, Point};
+
+/// Writes a map as a table, one row per example, in the format of the extension.
+///
+/// # Errors
+/// An extension that names no format, or a file that cannot be written.
+pub fn write_map(map: &DataMap, labels: &[String], path: &Path) -> Result<()> {
+    let integers = |f: &dyn Fn(&Point) -> i64| Column::Integer(map.points.iter().map(f).collect());
+    let reals = |f: &dyn Fn(&Point) -> f64| Column::Real(map.points.iter().map(f).collect());
+    let texts = |f: &dyn Fn(&Point) -> String| Column::Text(map.points.iter().map(f).collect());
+    Table::new()
+        .with("guid", texts(&|p| p.guid.clone()))
+        .with("index", integers(&|p| i64::from(p.index)))
+        .with("label", texts(&|p| labels[p.gold as usize].clone()))
+        .with("confidence", reals(&|p| p.signals.confidence))
+        .with("variability", reals(&|p| p.signals.variability))
+        .with(
+            "correctness",
+            integers(&|p| i64::from(p.signals.correctness)),
+        )
+        .with(
+            "forgetfulness",
+            integers(&|p| i64::from(p.signals.forgetfulness.exported())),
+        )
+        .with(
+            "threshold_closeness",
+            reals(&|p| p.signals.threshold_closeness),
+        )
+        .with("aum", reals(&|p| p.signals.aum.unwrap_or(f64::NAN)))
+        .with("el2n", reals(&|p| p.signals.el2n))
+        .with("entropy", reals(&|p| p.signals.entropy))
+        .with("loss", reals(&|p| p.signals.loss))
+        .with("correct_ratio", reals(&|p| p.signals.correct_ratio))
+        .with(
+            "learnt_times",
+            integers(&|p| i64::from(p.signals.learnt_times)),
+        )
+        .with(
+            "first_learn",
+            integers(&|p| i64::from(p.signals.first_learn)),
+        )
+        .with(
+            "first_forget",
+            integers(&|p| i64::from(p.signals.first_forget)),
+        )
+        .with("max_label_probs", reals(&|p| p.signals.max_label_probs))
+        .with("min_label_probs", reals(&|p| p.signals.min_label_probs))
+        .write(path)
+}
+
+/// What selectors need of a map: guids and the two coordinates, in the order of the rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapTable {
+    /// The examples' ids.
+    pub guids: Vec<String>,
+    /// In [0, 1].
+    pub confidence: Vec<f64>,
+    /// At least 0.
+    pub variability: Vec<f64>,
+}
+
+/// Reads a map, ours or another program's: any table with the columns `guid`, `confidence` and
+/// `variability`.
+///
+/// # Errors
+/// A missing file; one that is not a table, lacks a column, names an example twice or holds a
+/// coordinate that is not a number.
+pub fn read_map(path: &Path) -> Result<MapTable> {
+    let table = Table::read(path)?;
+    let lacks = |name: &str| {
+        let names: Vec<&str> = table.names().collect();
+        let message = format!(
+            "not a data map: no column `{name}`; it has {}",
+            names.join(", ")
+        );
+        Error::data(Problem::new(message).in_file(path))
+    };
+    let reals = |name: &str| {
+        let values = table.reals(name).ok_or_else(|| lacks(name))?;
+        match values.iter().position(|x| !x.is_finite()) {
+            Some(row) => {
+                let message = format!("`{name}` of row {} is not a number", row + 1);
+                Err(Error::data(Problem::new(message).in_file(path)))
+            }
+            None => Ok(values),
+        }
+    };
+    let map = MapTable {
+        guids: table.texts("guid").ok_or_else(|| lacks("guid"))?,
+        confidence: reals("confidence")?,
+        variability: reals("variability")?,
+    };
+    let mut seen = std::collections::HashSet::with_capacity(map.guids.len());
+    if let Some(guid) = map.guids.iter().find(|guid| !seen.insert(guid.as_str())) {
+        let message = format!("the example `{guid}` is in the map twice");
+        return Err(Error::data(Problem::new(message).in_file(path)));
+    }
+    Ok(map)
+}

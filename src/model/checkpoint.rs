@@ -1,0 +1,176 @@
+//! Checkpoints in Hugging Face's layout, in and out.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use candle_core::Device;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::fsio;
+use crate::model::{Classifier, ModelConfig};
+use crate::nn::{Use, raw};
+
+/// What loading a checkpoint found beside the weights.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Parameters that the file lacks (or has for another number of classes) and that got new
+    /// random values: a pooler or a head.
+    pub initialized: Vec<String>,
+    /// Tensors in the file that the classifier has no use for.
+    pub unused: Vec<String>,
+}
+
+/// Reads `folder/config.json` and `folder/model.safetensors` (f32, f16, bf16 or f64 weights).
+///
+/// The encoder may stand with or without its prefix (`bert.`), layer norms may be called
+/// `gamma` and `beta`. A pooler or head that is missing, or made for another number of
+/// classes, is drawn from `seed` and listed in the report.
+///
+/// # Errors
+/// A missing file ([`ErrorKind::MissingInput`]); a file that is not safetensors, lacks an
+/// encoder weight, or has one of another shape or with a value that is not finite
+/// ([`ErrorKind::Data`]).
+pub fn load(
+    folder: &Path,
+    n_classes: usize,
+    seed: u64,
+    purpose: Use,
+    device: &Device,
+) -> Result<(Classifier, LoadReport)> {
+    let config = ModelConfig::read(folder)?;
+    let path = folder.join("model.safetensors");
+    let bytes = fsio::read(&path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| {
+        let problem = Problem::new(format!("not a safetensors file: {e}")).in_file(&path);
+        Error::data(problem)
+    })?;
+    let prefix = format!("{}.", config.architecture.prefix());
+    let available: BTreeMap<String, String> = file
+        .names()
+        .into_iter()
+        .map(|name| (modern_name(name, &prefix), name.to_owned()))
+        .collect();
+
+    let classifier = Classifier::zeros(config, n_classes, purpose, device)?;
+    let mut report = LoadReport::default();
+    let mut problems = Vec::new();
+    let mut used = BTreeSet::new();
+    for spec in classifier.parameters().specs() {
+        let found = available.get(&spec.name);
+        let view = found.and_then(|name| file.tensor(name).ok());
+        match view {
+            Some(view) if view.shape() == spec.shape => match to_f32(&view) {
+                Ok(values) => classifier.parameters().set(&spec.name, &values)?,
+                Err(message) => problems.push(format!("the weight `{}` {message}", spec.name)),
+            },
+            _ if belongs_to_head(&spec.name) => report.initialized.push(spec.name.clone()),
+            Some(view) => problems.push(format!(
+                "the weight `{}` is {:?}; config.json makes it {:?}",
+                spec.name,
+                view.shape(),
+                spec.shape
+            )),
+            None => problems.push(format!("the weight `{}` is missing", spec.name)),
+        }
+        used.extend(found);
+    }
+    if !problems.is_empty() {
+        let problems = problems
+            .into_iter()
+            .map(|message| Problem::new(message).in_file(&path))
+            .collect();
+        return Err(Error::all(ErrorKind::Data, problems));
+    }
+    report.unused = available
+        .values()
+        .filter(|name| !used.contains(name) && !name.ends_with("position_ids"))
+        .cloned()
+        .collect();
+    let missing: BTreeSet<&String> = report.initialized.iter().collect();
+    let loaded = classifier
+        .parameters()
+        .specs()
+        .iter()
+        .map(|spec| spec.name.clone())
+        .filter(|name| !missing.contains(name))
+        .collect();
+    classifier.parameters().initialize(seed, &loaded)?;
+    Ok((classifier, report))
+}
+
+/// Writes `config.json` and `model.safetensors` (f32) to `folder`, as transformers reads them.
+///
+/// # Errors
+/// A folder or file that cannot be written.
+pub fn save(classifier: &Classifier, labels: &[String], folder: &Path) -> Result<()> {
+    let parameters = classifier.parameters();
+    let bytes: Vec<Vec<u8>> = parameters
+        .values()
+        .iter()
+        .map(|tensor| {
+            let values = raw::read::<f32>(tensor)?;
+            Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect())
+        })
+        .collect::<Result<_>>()?;
+    let tensors = parameters
+        .specs()
+        .iter()
+        .zip(&bytes)
+        .map(|(spec, bytes)| {
+            let view = TensorView::new(Dtype::F32, spec.shape.clone(), bytes);
+            view.map(|view| (spec.name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| Error::internal(format!("safetensors: {e}")))?;
+    // transformers refuses a file that does not say which framework's layout it has.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let file = safetensors::serialize(tensors, Some(metadata))
+        .map_err(|e| Error::internal(format!("safetensors: {e}")))?;
+    fsio::write(&folder.join("model.safetensors"), &file)?;
+    let config = classifier.config().to_json(labels);
+    fsio::write(&folder.join("config.json"), config.as_bytes())
+}
+
+/// The name that transformers gives a weight today: with the encoder's prefix, and with
+/// `weight` and `bias` for the layer norms that older files call `gamma` and `beta`.
+fn modern_name(name: &str, prefix: &str) -> String {
+    let name: Cow<'_, str> = if let Some(stem) = name.strip_suffix("LayerNorm.gamma") {
+        format!("{stem}LayerNorm.weight").into()
+    } else if let Some(stem) = name.strip_suffix("LayerNorm.beta") {
+        format!("{stem}LayerNorm.bias").into()
+    } else {
+        name.into()
+    };
+    let of_the_encoder = ["embeddings.", "encoder.", "pooler."];
+    if of_the_encoder.iter().any(|part| name.starts_with(part)) {
+        format!("{prefix}{name}")
+    } else {
+        name.into_owned()
+    }
+}
+
+fn belongs_to_head(name: &str) -> bool {
+    name.starts_with("classifier.") || name.contains(".pooler.")
+}
+
+fn to_f32(view: &TensorView<'_>) -> Result<Vec<f32>, String> {
+    let bytes = view.data();
+    let values: Vec<f32> = match view.dtype() {
+        Dtype::F32 => numbers(bytes, f32::from_le_bytes),
+        Dtype::F64 => numbers(bytes, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
+        Dtype::F16 => numbers(bytes, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => numbers(bytes, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
+        other => return Err(format!("is {other:?}; supported: F32, F16, BF16, F64")),
+    };
+    match values.iter().find(|x| !x.is_finite()) {
+        Some(x) => Err(format!("holds the value {x}")),
+        None => Ok(values),
+    }
+}
+
+fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    chunks.iter().map(|chunk| number(*chunk)).collect()
+}

@@ -1,0 +1,318 @@
+//! A checkpoint's `config.json`: what this program needs of it, and the whole of it to save.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::ScratchConfig;
+use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::nn::Activation;
+
+/// Which family a checkpoint belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// `bert`.
+    Bert,
+    /// `roberta`.
+    Roberta,
+}
+
+impl Architecture {
+    /// The name before the encoder's parameters, which is also `model_type`.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::Roberta => "roberta",
+        }
+    }
+
+    fn class_name(self) -> &'static str {
+        match self {
+            Self::Bert => "BertForSequenceClassification",
+            Self::Roberta => "RobertaForSequenceClassification",
+        }
+    }
+}
+
+/// The shape of an encoder; the fields have the keys of `config.json`.
+#[derive(Debug, Clone)]
+pub struct ModelConfig {
+    /// The family.
+    pub architecture: Architecture,
+    /// V, the number of word embeddings.
+    pub vocab_size: usize,
+    /// D.
+    pub hidden_size: usize,
+    /// The number of blocks.
+    pub num_hidden_layers: usize,
+    /// H, a divisor of D.
+    pub num_attention_heads: usize,
+    /// The width inside a feed-forward part.
+    pub intermediate_size: usize,
+    /// `hidden_act`.
+    pub activation: Activation,
+    /// In [0, 1).
+    pub hidden_dropout_prob: f64,
+    /// In [0, 1).
+    pub attention_probs_dropout_prob: f64,
+    /// The head's dropout, where it is not `hidden_dropout_prob`.
+    pub classifier_dropout: Option<f64>,
+    /// The number of position embeddings.
+    pub max_position_embeddings: usize,
+    /// The number of token type embeddings.
+    pub type_vocab_size: usize,
+    /// The layer norms' epsilon.
+    pub layer_norm_eps: f64,
+    /// The standard deviation of new weights.
+    pub initializer_range: f64,
+    /// The padding token's id, from which RoBERTa's positions count.
+    pub pad_token_id: usize,
+    json: Map<String, Value>,
+}
+
+impl ModelConfig {
+    /// Reads `folder/config.json`.
+    ///
+    /// # Errors
+    /// A missing file; JSON that is not an object; a `model_type`, activation or position
+    /// embedding that is not supported; a value that is missing or makes no model.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = crate::fsio::read(&path)?;
+        let value: Value = serde_json::from_slice(&text).map_err(|e| {
+            let problem = Problem::new(format!("not valid JSON: {e}"));
+            Error::data(problem.at(&path, e.line() as u64, e.column() as u64))
+        })?;
+        let Value::Object(json) = value else {
+            return Err(bad(&path, "not a JSON object"));
+        };
+        Self::from_json(json, &path)
+    }
+
+    /// The config of a new small BERT with `vocab_size` word pieces and positions for
+    /// `max_length` tokens.
+    ///
+    /// # Errors
+    /// Sizes that make no model.
+    pub fn scratch(scratch: &ScratchConfig, vocab_size: usize, max_length: usize) -> Result<Self> {
+        let json = json!({
+            "model_type": "bert",
+            "vocab_size": vocab_size,
+            "hidden_size": scratch.hidden_size,
+            "num_hidden_layers": scratch.num_hidden_layers,
+            "num_attention_heads": scratch.num_attention_heads,
+            "intermediate_size": scratch.intermediate_size,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": scratch.hidden_dropout_prob,
+            "attention_probs_dropout_prob": scratch.attention_probs_dropout_prob,
+            "max_position_embeddings": max_length,
+            "type_vocab_size": 2,
+            "layer_norm_eps": 1e-12,
+            "initializer_range": 0.02,
+            "pad_token_id": 0,
+        });
+        let Value::Object(json) = json else {
+            unreachable!("the macro above makes an object");
+        };
+        Self::from_json(json, Path::new("scratch"))
+    }
+
+    fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
+        let reader = Reader { json: &json, path };
+        let architecture = match json.get("model_type").and_then(Value::as_str) {
+            Some("bert") => Architecture::Bert,
+            Some("roberta") => Architecture::Roberta,
+            other => {
+                return Err(bad(
+                    path,
+                    format!(
+                        "`model_type` is `{}`; supported: bert, roberta",
+                        other.unwrap_or("missing")
+                    ),
+                ));
+            }
+        };
+        if let Some(kind) = json.get("position_embedding_type").and_then(Value::as_str)
+            && kind != "absolute"
+        {
+            return Err(bad(
+                path,
+                format!("`position_embedding_type` is `{kind}`; supported: absolute"),
+            ));
+        }
+        let hidden_act = json
+            .get("hidden_act")
+            .and_then(Value::as_str)
+            .unwrap_or("gelu");
+        let activation = Activation::from_name(hidden_act).ok_or_else(|| {
+            bad(
+                path,
+                format!("`hidden_act` is `{hidden_act}`; supported: gelu, gelu_new, relu, tanh"),
+            )
+        })?;
+        let default_pad = match architecture {
+            Architecture::Bert => 0,
+            Architecture::Roberta => 1,
+        };
+        let config = Self {
+            architecture,
+            vocab_size: reader.size("vocab_size", None)?,
+            hidden_size: reader.size("hidden_size", None)?,
+            num_hidden_layers: reader.size("num_hidden_layers", None)?,
+            num_attention_heads: reader.size("num_attention_heads", None)?,
+            intermediate_size: reader.size("intermediate_size", None)?,
+            activation,
+            hidden_dropout_prob: reader.rate("hidden_dropout_prob")?.unwrap_or(0.1),
+            attention_probs_dropout_prob: reader
+                .rate("attention_probs_dropout_prob")?
+                .unwrap_or(0.1),
+            classifier_dropout: reader.rate("classifier_dropout")?,
+            max_position_embeddings: reader.size("max_position_embeddings", Some(512))?,
+            type_vocab_size: reader.size("type_vocab_size", Some(2))?,
+            layer_norm_eps: reader.number("layer_norm_eps")?.unwrap_or(1e-12),
+            initializer_range: reader.number("initializer_range")?.unwrap_or(0.02),
+            pad_token_id: match json.get("pad_token_id") {
+                None | Some(Value::Null) => default_pad,
+                Some(_) => reader.whole("pad_token_id")?.unwrap_or(default_pad),
+            },
+            json: json.clone(),
+        };
+        if config.hidden_size % config.num_attention_heads != 0 {
+            return Err(bad(
+                path,
+                format!(
+                    "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
+                    config.hidden_size, config.num_attention_heads
+                ),
+            ));
+        }
+        if config.max_length() < 3 {
+            return Err(bad(
+                path,
+                "`max_position_embeddings` leaves no room for a text",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// The position embedding of a sequence's first token.
+    pub fn first_position(&self) -> u32 {
+        match self.architecture {
+            Architecture::Bert => 0,
+            // RoBERTa counts on from the padding token's id, a habit of fairseq.
+            Architecture::Roberta => self.pad_token_id as u32 + 1,
+        }
+    }
+
+    /// The longest sequence in tokens that has position embeddings.
+    pub fn max_length(&self) -> usize {
+        self.max_position_embeddings
+            .saturating_sub(self.first_position() as usize)
+    }
+
+    /// The head's dropout rate, in [0, 1).
+    pub fn head_dropout(&self) -> f64 {
+        self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
+    }
+
+    /// The names of the classes that the checkpoint was trained for, if it says so.
+    pub fn label_names(&self) -> Option<Vec<String>> {
+        let names = self.json.get("id2label")?.as_object()?;
+        (0..names.len())
+            .map(|i| Some(names.get(&i.to_string())?.as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// The text of `config.json` for this encoder with a head for `labels`.
+    pub fn to_json(&self, labels: &[String]) -> String {
+        let mut json = self.json.clone();
+        let id2label: Map<String, Value> = labels
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (i.to_string(), json!(name)))
+            .collect();
+        let label2id: Map<String, Value> = labels
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (name.clone(), json!(i)))
+            .collect();
+        for key in ["torch_dtype", "_name_or_path", "num_labels", "auto_map"] {
+            json.shift_remove(key);
+        }
+        json.insert(
+            "architectures".into(),
+            json!([self.architecture.class_name()]),
+        );
+        json.insert("dtype".into(), json!("float32"));
+        json.insert("id2label".into(), Value::Object(id2label));
+        json.insert("label2id".into(), Value::Object(label2id));
+        json.insert("problem_type".into(), json!("single_label_classification"));
+        let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+struct Reader<'a> {
+    json: &'a Map<String, Value>,
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    /// A whole number of at least 1.
+    fn size(&self, key: &str, default: Option<usize>) -> Result<usize> {
+        /// No encoder of this family is near it; it keeps sizes from overflowing.
+        const LARGEST: usize = 1 << 28;
+        match self.whole(key)?.or(default) {
+            Some(n) if (1..=LARGEST).contains(&n) => Ok(n),
+            Some(n) => Err(bad(
+                self.path,
+                format!("`{key}` is {n}; expected 1 to {LARGEST}"),
+            )),
+            None => Err(bad(self.path, format!("`{key}` is missing"))),
+        }
+    }
+
+    fn whole(&self, key: &str) -> Result<Option<usize>> {
+        match self.json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value
+                .as_u64()
+                .and_then(|n| usize::try_from(n).ok())
+                .map(Some)
+                .ok_or_else(|| {
+                    bad(
+                        self.path,
+                        format!("`{key}` is `{value}`; expected a whole number"),
+                    )
+                }),
+        }
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>> {
+        match self.json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(x) if x >= 0.0 => Ok(Some(x)),
+                _ => Err(bad(
+                    self.path,
+                    format!("`{key}` is `{value}`; expected a number of at least 0"),
+                )),
+            },
+        }
+    }
+
+    fn rate(&self, key: &str) -> Result<Option<f64>> {
+        match self.number(key)? {
+            Some(x) if x >= 1.0 => Err(bad(
+                self.path,
+                format!("`{key}` is {x}; expected at least 0 and below 1"),
+            )),
+            rate => Ok(rate),
+        }
+    }
+}
+
+fn bad(path: &Path, message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Data, Problem::new(message).in_file(path))
+}

@@ -1,0 +1,115 @@
+//! The classifier: an encoder and a head over one storage of parameters, and its checkpoints.
+
+mod checkpoint;
+mod config;
+mod encoder;
+mod head;
+
+use candle_core::{Device, Tensor};
+
+pub use checkpoint::{LoadReport, load, save};
+pub use config::{Architecture, ModelConfig};
+
+use crate::data::PackedBatch;
+use crate::error::{Error, Result};
+use crate::nn::{Gradients, Parameters, Saved, Use, Vars};
+use encoder::Encoder;
+use head::Head;
+
+/// A text classifier: packed batches in, logits (B, C) out.
+#[derive(Debug)]
+pub struct Classifier {
+    config: ModelConfig,
+    n_classes: usize,
+    parameters: Parameters,
+    layers: Layers,
+}
+
+#[derive(Debug)]
+struct Layers {
+    encoder: Encoder,
+    head: Head,
+}
+
+impl Layers {
+    fn new(vars: &Vars<'_>, config: &ModelConfig, n_classes: usize) -> Result<Self> {
+        let encoder = vars.pp(config.architecture.prefix());
+        Ok(Self {
+            encoder: Encoder::new(&encoder, config)?,
+            head: Head::new(vars, config, n_classes)?,
+        })
+    }
+}
+
+impl Classifier {
+    /// A classifier of `n_classes` classes whose parameters are all 0.
+    ///
+    /// # Errors
+    /// No memory on the device.
+    pub fn zeros(
+        config: ModelConfig,
+        n_classes: usize,
+        purpose: Use,
+        device: &Device,
+    ) -> Result<Self> {
+        let build = |vars: &Vars<'_>| Layers::new(vars, &config, n_classes);
+        let parameters = Parameters::declare(build, purpose, device)?;
+        let layers = build(&parameters.binder().vars())?;
+        Ok(Self {
+            config,
+            n_classes,
+            parameters,
+            layers,
+        })
+    }
+
+    /// A batch of B examples -> logits (B, C).
+    ///
+    /// # Errors
+    /// A token id that the model lacks, or a device without kernels.
+    pub fn forward(&self, batch: &PackedBatch, saved: &mut Saved) -> Result<Tensor> {
+        let x = self.layers.encoder.forward(batch, saved)?;
+        self.layers.head.forward(&x, &batch.sequences, saved)
+    }
+
+    /// dlogits (B, C): adds the gradients of all parameters to `grads`.
+    ///
+    /// # Errors
+    /// A stack that is not that of the batch's forward pass.
+    pub fn backward(
+        &self,
+        d_logits: &Tensor,
+        batch: &PackedBatch,
+        saved: &mut Saved,
+        grads: &Gradients,
+    ) -> Result<()> {
+        let head = &self.layers.head;
+        let dx = head.backward(d_logits, &batch.sequences, saved, grads)?;
+        self.layers.encoder.backward(&dx, batch, saved, grads)?;
+        if saved.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::internal("the backward pass left something saved"))
+        }
+    }
+
+    /// The shape of the encoder.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// C.
+    pub fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    /// Values and optimizer state.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Where the model lies.
+    pub fn device(&self) -> &Device {
+        self.parameters.state().device()
+    }
+}

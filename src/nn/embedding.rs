@@ -1,0 +1,113 @@
+//! Embedding tables and the rows that a head reads.
+//!
+//! Shapes: V rows of D features; T ids give (T, D).
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use crate::data::Sequences;
+use crate::error::{Error, Result};
+use crate::nn::{Decay, Gradients, Initialization, Parameter, Saved, Vars, raw};
+
+/// The sum of several embedding tables, each looked up with its own ids.
+#[derive(Debug)]
+pub struct EmbeddingSum {
+    tables: Vec<Parameter>,
+}
+
+impl EmbeddingSum {
+    /// Tables named (name, rows), of `width` features each, first drawn with `std`.
+    ///
+    /// # Errors
+    /// Parameters that were not declared.
+    pub fn new(vars: &Vars<'_>, tables: &[(&str, usize)], width: usize, std: f64) -> Result<Self> {
+        let tables = tables
+            .iter()
+            .map(|(name, rows)| {
+                let shape = [*rows, width];
+                vars.pp(name)
+                    .get("weight", &shape, Initialization::Normal(std), Decay::Yes)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { tables })
+    }
+
+    /// ids (T) u32 for each table -> the sum of their rows (T, D). The ids are saved.
+    ///
+    /// # Errors
+    /// An id that its table lacks, or a device without kernels.
+    pub fn forward(&self, ids: &[&Tensor], saved: &mut Saved) -> Result<Tensor> {
+        let n_tokens = ids[0].elem_count();
+        let width = self.tables[0].value().dim(1)?;
+        let mut sums = vec![0.0; n_tokens * width];
+        for (table, ids) in self.tables.iter().zip(ids) {
+            let n_rows = table.value().dim(0)?;
+            let values = raw::read::<f32>(table.value())?;
+            let host_ids = raw::read::<u32>(ids)?;
+            if let Some(id) = host_ids.iter().find(|id| **id as usize >= n_rows) {
+                return Err(Error::internal(format!(
+                    "id {id} is outside an embedding table of {n_rows} rows"
+                )));
+            }
+            sums.par_chunks_mut(width)
+                .zip(host_ids.par_iter())
+                .with_min_len(raw::ROWS_PER_TASK)
+                .for_each(|(sum, id)| {
+                    let start = *id as usize * width;
+                    raw::add_to(sum, &values[start..start + width]);
+                });
+            saved.push(ids);
+        }
+        raw::tensor(sums, &[n_tokens, width], self.tables[0].value().device())
+    }
+
+    /// dy (T, D): adds each row to the gradients of the rows that were looked up, in the
+    /// order of the tokens.
+    ///
+    /// # Errors
+    /// A stack that does not match, or a device without kernels.
+    pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<()> {
+        let width = dy.dim(1)?;
+        let dy = raw::read::<f32>(dy)?;
+        for table in self.tables.iter().rev() {
+            let ids = saved.pop()?;
+            let ids = raw::read::<u32>(&ids)?;
+            raw::update(&grads[table], |gradient| {
+                for (id, row) in ids.iter().zip(dy.chunks_exact(width)) {
+                    let start = *id as usize * width;
+                    raw::add_to(&mut gradient[start..start + width], row);
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// x (T, D) -> the rows of the sequences' first tokens (B, D).
+///
+/// # Errors
+/// A tensor that is not contiguous f32, or a device without kernels.
+pub fn first_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    let width = x.dim(1)?;
+    let values = raw::read::<f32>(x)?;
+    let rows: Vec<f32> = sequences
+        .ranges()
+        .flat_map(|range| &values[range.start * width..(range.start + 1) * width])
+        .copied()
+        .collect();
+    raw::tensor(rows, &[sequences.len(), width], x.device())
+}
+
+/// The gradient of [`first_tokens`]: dy (B, D) -> dx (T, D), 0 at all other tokens.
+///
+/// # Errors
+/// As [`first_tokens`].
+pub fn first_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    let width = dy.dim(1)?;
+    let values = raw::read::<f32>(dy)?;
+    let mut dx = vec![0.0; sequences.n_tokens() * width];
+    for (range, row) in sequences.ranges().zip(values.chunks_exact(width)) {
+        dx[range.start * width..(range.start + 1) * width].copy_from_slice(row);
+    }
+    raw::tensor(dx, &[sequences.n_tokens(), width], dy.device())
+}

@@ -1,0 +1,32 @@
+//! The layers, each with an explicit backward pass.
+//!
+//! A layer has `forward(x, saved) -> y` and `backward(dy, saved, grads) -> dx`. The forward
+//! pass pushes what the backward pass needs on a [`Saved`] stack; the backward pass pops it in
+//! reverse order and adds the gradients of its weights in place. No graph is built.
+//!
+//! The letters of all shapes: T tokens in a batch, laid end to end without padding; B
+//! sequences; D features of the model, H heads of d = D / H features; C classes; V rows of
+//! a vocabulary. Everything is f32 and contiguous unless a comment says otherwise.
+
+mod activation;
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod layer_norm;
+mod linear;
+mod parameters;
+pub mod raw;
+mod saved;
+
+pub use activation::Activation;
+pub use attention::SelfAttention;
+pub use cross_entropy::{cross_entropy, cross_entropy_backward};
+pub use dropout::Dropout;
+pub use embedding::{EmbeddingSum, first_tokens, first_tokens_backward};
+pub use layer_norm::{LayerNorm, ResidualLayerNorm};
+pub use linear::{Linear, QueryKeyValue};
+pub use parameters::{
+    Binder, Decay, Gradients, Initialization, Parameter, ParameterSpec, Parameters, Use, Vars,
+};
+pub use saved::{DropoutKey, Saved};

@@ -1,0 +1,91 @@
+//! Picking by the regions of the data map.
+//!
+//! Swayamdipta et al. 2020, section 3: hard-to-learn examples have the lowest confidence,
+//! easy-to-learn ones the highest, ambiguous ones the highest variability.
+
+use std::cmp::Ordering;
+
+use crate::config::{Fractions, Region};
+use crate::data::ExampleIndex;
+use crate::random::{Purpose, Stream};
+use crate::select::Coordinates;
+
+/// One example that was picked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pick {
+    /// The example's row in its file.
+    pub index: ExampleIndex,
+    /// The region that gave it.
+    pub region: Region,
+    /// Its place among the picks of the region, from 1.
+    pub rank: usize,
+    /// What it was ranked by: confidence or variability; none for random picks.
+    pub score: Option<f64>,
+}
+
+/// Picks floor(fraction N) of the N examples for each region, without replacement across
+/// regions: an example that one has taken is not there for the next, which takes its next best.
+///
+/// Ties go to the smaller row index, so the order of `coordinates` does not matter.
+pub fn select_regions(fractions: &Fractions, coordinates: &[Coordinates], seed: u64) -> Vec<Pick> {
+    let mut picks = Vec::new();
+    let mut left: Vec<Coordinates> = coordinates.to_vec();
+    left.sort_unstable_by_key(|c| c.index);
+    for region in Region::ALL {
+        let n_wanted = fractions.share(region).of(coordinates.len());
+        if n_wanted == 0 {
+            continue;
+        }
+        let mut ranked = left.clone();
+        match region {
+            Region::Random => Stream::new(seed, Purpose::Selection, 0, 0).shuffle(&mut ranked),
+            _ => ranked.sort_by(|a, b| best_first(region, a, b)),
+        }
+        ranked.truncate(n_wanted);
+        picks.extend(ranked.iter().enumerate().map(|(i, example)| Pick {
+            index: example.index,
+            region,
+            rank: i + 1,
+            score: match region {
+                Region::HardToLearn | Region::EasyToLearn => Some(example.confidence),
+                Region::Ambiguous => Some(example.variability),
+                Region::Random => None,
+            },
+        }));
+        let taken: std::collections::HashSet<ExampleIndex> =
+            ranked.iter().map(|c| c.index).collect();
+        left.retain(|example| !taken.contains(&example.index));
+    }
+    picks
+}
+
+/// Which of two examples a region takes first; equal ones keep the order of their rows.
+fn best_first(region: Region, a: &Coordinates, b: &Coordinates) -> Ordering {
+    match region {
+        Region::HardToLearn => a.confidence.total_cmp(&b.confidence),
+        Region::EasyToLearn => b.confidence.total_cmp(&a.confidence),
+        Region::Ambiguous => b.variability.total_cmp(&a.variability),
+        Region::Random => Ordering::Equal,
+    }
+}
+
+/// How many examples of which region, as one line.
+pub(super) fn describe(fractions: &Fractions, n_examples: usize, picks: &[Pick]) -> String {
+    let parts: Vec<String> = Region::ALL
+        .iter()
+        .filter(|region| !fractions.share(**region).is_zero())
+        .map(|region| {
+            let n = picks.iter().filter(|pick| pick.region == *region).count();
+            format!(
+                "{n} {} ({} of {n_examples})",
+                region.name(),
+                fractions.share(*region)
+            )
+        })
+        .collect();
+    format!(
+        "data_cartography: {} examples: {}",
+        picks.len(),
+        parts.join(", ")
+    )
+}

@@ -1,0 +1,168 @@
+//! Passes without dropout, and what they measure.
+
+use candle_core::Tensor;
+use serde_json::{Map, Value};
+
+use crate::config::metric::{Direction, Metric};
+use crate::data::{ExampleIndex, TokenizedDataset};
+use crate::error::Result;
+use crate::metrics::{MetricValue, Scores, argmax, compute_all, softmax_f64};
+use crate::model::Classifier;
+use crate::nn::{Saved, cross_entropy, raw};
+
+/// Examples in one forward pass without a backward pass; results do not depend on it.
+const EVALUATION_BATCH: usize = 64;
+
+/// What a model says of some examples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// Which examples, in the caller's order (N).
+    pub indices: Vec<ExampleIndex>,
+    /// Class indices of the data (N).
+    pub gold: Vec<u32>,
+    /// Class indices of the largest logits (N), ties to the lower one.
+    pub predicted: Vec<u32>,
+    /// (N, C).
+    pub logits: Vec<f32>,
+    /// (N, C), each row a softmax in f64.
+    pub probabilities: Vec<f64>,
+    /// Mean cross entropy, in nats.
+    pub loss: f64,
+}
+
+/// The loss and the metrics of one stage, in the order of the config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageMetrics {
+    /// Mean cross entropy, in nats.
+    pub loss: f64,
+    /// Names and values.
+    pub metrics: Vec<(String, MetricValue)>,
+}
+
+impl StageMetrics {
+    /// The number of that name, `loss` included.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        if name == "loss" {
+            return Some(self.loss);
+        }
+        let (_, value) = self.metrics.iter().find(|(n, _)| n == name)?;
+        value.as_number()
+    }
+
+    /// Names to values, `loss` first.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let loss = ("loss".to_owned(), Value::from(self.loss));
+        let metrics = self.metrics.iter().map(|(name, value)| {
+            (
+                name.clone(),
+                serde_json::to_value(value).unwrap_or(Value::Null),
+            )
+        });
+        std::iter::once(loss).chain(metrics).collect()
+    }
+}
+
+/// The metrics of a run: the names that files and `metric_for_best_model` use, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricSet {
+    /// Each with a name of its own.
+    pub metrics: Vec<(String, Metric)>,
+}
+
+impl MetricSet {
+    /// Measures predictions; `labels` are the C class names.
+    ///
+    /// # Errors
+    /// A metric that these predictions do not allow.
+    pub fn measure(&self, predictions: &Predictions, labels: &[String]) -> Result<StageMetrics> {
+        let scores = Scores {
+            gold: &predictions.gold,
+            probabilities: &predictions.probabilities,
+            predicted: &predictions.predicted,
+            labels,
+        };
+        let metrics: Vec<Metric> = self
+            .metrics
+            .iter()
+            .map(|(_, metric)| metric.clone())
+            .collect();
+        let values = compute_all(&metrics, &scores)?;
+        let names = self.metrics.iter().map(|(name, _)| name.clone());
+        Ok(StageMetrics {
+            loss: predictions.loss,
+            metrics: names.zip(values).collect(),
+        })
+    }
+
+    /// Whether higher or lower is better, for `loss` or one of the metrics.
+    pub fn direction(&self, name: &str) -> Option<Direction> {
+        if name == "loss" {
+            return Some(Direction::LowerIsBetter);
+        }
+        let (_, metric) = self.metrics.iter().find(|(n, _)| n == name)?;
+        metric.direction()
+    }
+}
+
+/// Runs the model without dropout over the examples at `indices`; `watch` sees the logits
+/// (B, C) of each batch, batches in no particular order.
+///
+/// # Errors
+/// A token that the model lacks, a device without kernels, or `watch`'s own error.
+pub fn run_model(
+    model: &Classifier,
+    data: &TokenizedDataset,
+    indices: &[ExampleIndex],
+    mut watch: impl FnMut(&[ExampleIndex], &Tensor, &[f32]) -> Result<()>,
+) -> Result<()> {
+    for batch in data.batches_by_length(indices, EVALUATION_BATCH) {
+        let batch = data.batch(&batch, model.config().type_vocab_size, model.device())?;
+        let logits = model.forward(&batch, &mut Saved::evaluation())?;
+        let losses = cross_entropy(&logits, &batch.labels)?;
+        watch(&batch.example_indices, &logits, &raw::read::<f32>(&losses)?)?;
+    }
+    Ok(())
+}
+
+/// What the model says of the examples at `indices`, in their order.
+///
+/// # Errors
+/// As [`run_model`].
+pub fn predict(
+    model: &Classifier,
+    data: &TokenizedDataset,
+    indices: &[ExampleIndex],
+    mut progress: impl FnMut(usize),
+) -> Result<Predictions> {
+    let n_classes = model.n_classes();
+    let mut logits_of = vec![0.0_f32; data.len() * n_classes];
+    let mut loss_of = vec![0.0_f32; data.len()];
+    run_model(model, data, indices, |batch, logits, losses| {
+        let logits = raw::read::<f32>(logits)?;
+        for ((index, row), loss) in batch.iter().zip(logits.chunks_exact(n_classes)).zip(losses) {
+            let at = *index as usize;
+            logits_of[at * n_classes..][..n_classes].copy_from_slice(row);
+            loss_of[at] = *loss;
+        }
+        progress(batch.len());
+        Ok(())
+    })?;
+    let logits: Vec<f32> = indices
+        .iter()
+        .flat_map(|index| &logits_of[*index as usize * n_classes..][..n_classes])
+        .copied()
+        .collect();
+    let rows = || logits.chunks_exact(n_classes);
+    let loss_sum: f64 = indices
+        .iter()
+        .map(|index| f64::from(loss_of[*index as usize]))
+        .sum();
+    Ok(Predictions {
+        indices: indices.to_vec(),
+        gold: indices.iter().map(|index| data.label(*index)).collect(),
+        predicted: rows().map(|row| argmax(row) as u32).collect(),
+        probabilities: rows().flat_map(softmax_f64).collect(),
+        loss: loss_sum / indices.len().max(1) as f64,
+        logits,
+    })
+}

@@ -1,0 +1,7 @@
+//! All integration tests, in one binary.
+#![allow(clippy::unwrap_used, clippy::iter_over_hash_type)]
+
+mod config;
+mod data;
+mod metrics;
+mod report;
