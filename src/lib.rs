@@ -1,8 +1,41 @@
-//! enginora-rs
+//! Fine-tunes BERT-style text classifiers, records how they behave on every training example
+//! while they learn, draws the data map of the training set (Swayamdipta et al. 2020, "Dataset
+//! Cartography"), and retrains on subsets picked from it.
+//!
+//! The main job is `enginora-rs loop --config run.yaml`; [`pipeline::run_loop`] reads as that
+//! program. Data flows one way, and a module uses only those above it in this list, which a
+//! test checks:
+//!
+//! | module | what happens there |
+//! | --- | --- |
+//! | [`config`] | YAML to a typed, resolved [`config::Config`]; every key with its doc, default and check |
+//! | [`metrics`] | scikit-learn's classification metrics; pure functions |
+//! | [`data`] | files to a [`data::Dataset`]; label space, splits, tokens, packed batches, tables |
+//! | [`nn`] | the layers, forward and backward |
+//! | [`model`] | encoders and heads over one storage of parameters; checkpoints in and out |
+//! | [`train`] | the loop on one screen, callbacks, AdamW, schedules, evaluation |
+//! | [`dynamics`] | the recorder, a callback, and its files: one per epoch |
+//! | [`map`] | dynamics to a [`map::DataMap`]: confidence, variability, correctness and more |
+//! | [`select`] | a map and fractions to a subset |
+//! | [`report`] | the picture of the map |
+//! | [`pipeline`] | each command as one function; the only module that sees all others |
+//! | [`cli`] | arguments in, exit code out |
+//!
+//! [`error`], [`random`] and [`fsio`] are leaves that anyone may use.
+//!
+//! Four decisions shape the rest. **Batches are packed**: the tokens of several texts lie end
+//! to end, there is no padding, and a text's output does not depend on its neighbours.
+//! **Layers have an explicit backward**: no graph is built; what a backward pass needs lies on
+//! a stack ([`nn::Saved`]). **All randomness is counter-based** ([`random`]): a draw is a
+//! function of seed, purpose and position, so nothing depends on threads or on the order of
+//! calls. **A run is a transaction**: it writes to a folder of its own, every file all or
+//! nothing ([`fsio`]), and is complete when its manifest is there.
+
 pub mod error;
 pub mod fsio;
 pub mod random;
 
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod dynamics;
@@ -10,6 +43,7 @@ pub mod map;
 pub mod metrics;
 pub mod model;
 pub mod nn;
+pub mod pipeline;
 pub mod report;
 pub mod select;
 pub mod train;

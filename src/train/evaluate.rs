@@ -49,6 +49,13 @@ impl StageMetrics {
         value.as_number()
     }
 
+    /// All single numbers with their names, the loss first.
+    pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
+        let metrics = self.metrics.iter();
+        let metrics = metrics.filter_map(|(name, value)| Some((name.as_str(), value.as_number()?)));
+        std::iter::once(("loss", self.loss)).chain(metrics)
+    }
+
     /// Names to values, `loss` first.
     pub fn to_json(&self) -> Map<String, Value> {
         let loss = ("loss".to_owned(), Value::from(self.loss));

@@ -1,0 +1,217 @@
+//! The command line: arguments in, exit code out.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::error::Result;
+use crate::pipeline::{self, ConfigOptions, Console, DeviceChoice};
+
+/// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
+/// retrains on the examples that matter.
+#[derive(Debug, Parser)]
+#[command(name = "enginora-rs", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more (twice: everything).
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say only what is wrong.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train, record, map, test, control: the main job.
+    Loop {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// Where to compute: auto, cpu, cuda or cuda:N.
+        #[arg(long, default_value = "auto")]
+        device: DeviceChoice,
+    },
+    /// Check everything that can be checked without training.
+    Validate {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Print the JSON Schema of the config, for editors.
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// The run's YAML file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// A setting that goes over the file's, as in `training.epochs=3`; may be given often.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The folder for runs and results; wins over the config's.
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+}
+
+impl From<ConfigArguments> for ConfigOptions {
+    fn from(arguments: ConfigArguments) -> Self {
+        Self {
+            config: arguments.config,
+            overrides: arguments.overrides,
+            output_dir: arguments.output_dir,
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "allowed: auto, cpu, cuda, cuda:N".to_owned()),
+        }
+    }
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output with exit code 0, mistakes to standard
+            // error with 2.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    let console = Console::new(!cli.quiet);
+    start_logging(&cli, &console);
+    match run(cli.command, &console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run(command: Command, console: &Console) -> Result<()> {
+    match command {
+        Command::Loop { config, device } => pipeline::run_loop(&config.into(), device, console),
+        Command::Validate { config } => pipeline::validate(&config.into()),
+        Command::Schema => {
+            // A reader that has seen enough, as `head` has, is no failure.
+            let _ = io::stdout().write_all(pipeline::schema().as_bytes());
+            Ok(())
+        }
+    }
+}
+
+/// Events go to standard error as plain lines, and with their time to the run's log.
+fn start_logging(cli: &Cli, console: &Console) {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let screen = tracing_subscriber::fmt::layer()
+        .event_format(PlainLines {
+            colors: io::stderr().is_terminal(),
+        })
+        .with_writer(Writer {
+            console: console.clone(),
+            to: To::Screen,
+        })
+        .with_filter(level);
+    let log = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(Writer {
+            console: console.clone(),
+            to: To::Log,
+        })
+        .with_filter(LevelFilter::DEBUG);
+    // A second program in one process, as in tests, keeps the first one's subscriber.
+    let _ = tracing::subscriber::set_global_default(Registry::default().with(screen).with(log));
+}
+
+/// `message`, or `warning: message` and `error: message`.
+struct PlainLines {
+    colors: bool,
+}
+
+impl<S, N> tracing_subscriber::fmt::FormatEvent<S, N> for PlainLines
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    N: for<'a> tracing_subscriber::fmt::FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &tracing_subscriber::fmt::FmtContext<'_, S, N>,
+        mut writer: tracing_subscriber::fmt::format::Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let (word, color) = match *event.metadata().level() {
+            tracing::Level::ERROR => ("error: ", "\x1b[1;31m"),
+            tracing::Level::WARN => ("warning: ", "\x1b[1;33m"),
+            _ => ("", ""),
+        };
+        if self.colors && !word.is_empty() {
+            write!(writer, "{color}{word}\x1b[0m")?;
+        } else {
+            writer.write_str(word)?;
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// Hands formatted events to the console.
+struct Writer {
+    console: Console,
+    to: To,
+}
+
+#[derive(Clone, Copy)]
+enum To {
+    Screen,
+    Log,
+}
+
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+impl Write for &Writer {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        match self.to {
+            To::Screen => self.console.write_stderr(text)?,
+            To::Log => self.console.write_log(text)?,
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! Everything that a run reads, read and checked before a model is loaded.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::metric::Metric;
+use crate::config::{Config, LoadedConfig, ResultLocation, SelectorSpec, Source, result_location};
+use crate::data::{
+    Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training, stratified_split,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::map::{MapTable, read_map};
+use crate::metrics;
+use crate::random::{Purpose, Stream};
+use crate::select::{Selection, run_selectors};
+use crate::train::MetricSet;
+
+/// The name of a model that is made from nothing.
+pub const SCRATCH: &str = "scratch";
+
+/// The data of a run.
+pub struct Inputs {
+    /// The whole training file.
+    pub training: Dataset,
+    /// Its classes.
+    pub labels: LabelSpace,
+    /// The rows of it that are not split off for validation.
+    pub training_part: Subset,
+    /// What the selectors leave of them.
+    pub selection: Selection,
+    /// What is validated on.
+    pub validation: ValidationSet,
+    /// The test set and the control sets, in this order.
+    pub stages: Vec<EvaluationSet>,
+    /// What is measured.
+    pub metrics: MetricSet,
+    /// The folder of the checkpoint to start from; none: from scratch.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// Where validation examples come from.
+pub enum ValidationSet {
+    /// Nowhere.
+    None,
+    /// A file.
+    File(Dataset),
+    /// These rows of the training file.
+    Split(Vec<ExampleIndex>),
+}
+
+/// A set that the finished model is evaluated on.
+pub struct EvaluationSet {
+    /// `test`, `control` or `control_NAME`.
+    pub stage: String,
+    /// The whole file.
+    pub dataset: Dataset,
+    /// What the selectors leave of it.
+    pub subset: Subset,
+    /// Where the predictions go, if the config says it.
+    pub results_file: Option<PathBuf>,
+}
+
+impl Inputs {
+    /// Reads all files that the config names and checks what they hold.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(loaded: &LoadedConfig) -> Result<Self> {
+        let LoadedConfig { config, source, .. } = loaded;
+        let checkpoint = find_checkpoint(config, source)?;
+        let path = config.dataset_file(&config.training.dataset_path);
+        let (training, labels) = read_training(&path, &config.data, config.model.num_labels)
+            .map_err(|e| at_key(e, source, "training.dataset_path"))?;
+        say_warnings(&training);
+        let metrics = metric_set(config);
+        for (i, (_, metric)) in metrics.metrics.iter().enumerate() {
+            metrics::check(metric, labels.names()).map_err(|e| in_metric(&e, source, i))?;
+        }
+        let (validation, training_part) = validation_set(config, source, &training, &labels)?;
+        let stages = evaluation_sets(config, source, &labels)?;
+        let selection = run_selectors(
+            &super::selectors(&config.training.selectors, "training")?,
+            &training,
+            training_part.clone(),
+            &mut || find_map(config, source),
+            config.random_state,
+        )?;
+        for line in &selection.report {
+            tracing::info!("selected by {line}");
+        }
+        Ok(Self {
+            training,
+            labels,
+            training_part,
+            selection,
+            validation,
+            stages,
+            metrics,
+            checkpoint,
+        })
+    }
+}
+
+/// The metrics under names that no two of them share: a second one of a name has its arguments
+/// appended.
+fn metric_set(config: &Config) -> MetricSet {
+    let mut metrics: Vec<(String, Metric)> = Vec::new();
+    for metric in &config.metrics {
+        // What cannot be parsed was refused when the config was read.
+        let Ok(parsed) = Metric::parse(metric) else {
+            continue;
+        };
+        let mut name = metric.name.clone();
+        if metrics.iter().any(|(other, _)| *other == name) {
+            let args: Vec<String> = metric
+                .args
+                .iter()
+                .map(|(key, value)| format!("{key}={}", value.to_string().trim_matches('"')))
+                .collect();
+            name = format!("{name}({})", args.join(", "));
+        }
+        if metrics.iter().all(|(other, _)| *other != name) {
+            metrics.push((name, parsed));
+        }
+    }
+    MetricSet { metrics }
+}
+
+fn validation_set(
+    config: &Config,
+    source: &Source,
+    training: &Dataset,
+    labels: &LabelSpace,
+) -> Result<(ValidationSet, Subset)> {
+    if let Some(path) = &config.training.validation_dataset_path {
+        let path = config.dataset_file(path);
+        let dataset = read_evaluation(&path, &config.data, labels, "validation")
+            .map_err(|e| at_key(e, source, "training.validation_dataset_path"))?;
+        say_warnings(&dataset);
+        return Ok((ValidationSet::File(dataset), training.all()));
+    }
+    let Some(size) = config.training.validation_size else {
+        return Ok((ValidationSet::None, training.all()));
+    };
+    let stream = Stream::new(config.random_state, Purpose::Split, 0, 0);
+    let (rest, validation) = stratified_split(&training.labels(), size, stream)
+        .map_err(|e| at_key(e, source, "training.validation_size"))?;
+    Ok((ValidationSet::Split(validation), rest.into()))
+}
+
+fn evaluation_sets(
+    config: &Config,
+    source: &Source,
+    labels: &LabelSpace,
+) -> Result<Vec<EvaluationSet>> {
+    let mut sets = Vec::new();
+    let mut add = |stage: String,
+                   key: &str,
+                   path: &Path,
+                   selectors: &[SelectorSpec],
+                   results_file: &Option<PathBuf>| {
+        let path = config.dataset_file(path);
+        let dataset = read_evaluation(&path, &config.data, labels, &stage)
+            .map_err(|e| at_key(e, source, &format!("{key}.dataset_path")))?;
+        say_warnings(&dataset);
+        let all = dataset.all();
+        let mut map = || find_map(config, source);
+        let subset = run_selectors(selectors, &dataset, all, &mut map, config.random_state)?.subset;
+        sets.push(EvaluationSet {
+            stage,
+            dataset,
+            subset,
+            results_file: results_file.clone(),
+        });
+        Ok::<_, Error>(())
+    };
+    if let Some(testing) = &config.testing {
+        let selectors = super::selectors(&testing.selectors, "testing")?;
+        add(
+            "test".into(),
+            "testing",
+            &testing.dataset_path,
+            &selectors,
+            &testing.results_file,
+        )?;
+    }
+    for (i, control) in config.control.iter().enumerate() {
+        let key = config.control_key(i);
+        add(
+            config.control_stage(i),
+            &key,
+            &control.dataset_path,
+            &[],
+            &control.results_file,
+        )?;
+    }
+    Ok(sets)
+}
+
+/// The folder of the checkpoint that the config names, or none for a model from scratch.
+fn find_checkpoint(config: &Config, source: &Source) -> Result<Option<PathBuf>> {
+    let name = &config.model.model_name;
+    if name == SCRATCH {
+        return Ok(None);
+    }
+    let folder = PathBuf::from(name);
+    if folder.join("config.json").is_file() {
+        return Ok(Some(folder));
+    }
+    let problem = if folder.is_dir() {
+        let message = format!("the folder `{name}` holds no `config.json`");
+        source.problem("model.model_name", message).hint(
+            "a model folder has config.json, model.safetensors, and tokenizer.json or vocab.txt",
+        )
+    } else {
+        let message = format!("there is no model folder `{name}`");
+        source.problem("model.model_name", message).hint(
+            "name a folder in Hugging Face's layout, as with `--set model.model_name=path/to/model`, or `scratch`",
+        )
+    };
+    Err(Error::new(ErrorKind::MissingInput, problem))
+}
+
+/// The map that an earlier run left, for the selectors.
+fn find_map(config: &Config, source: &Source) -> Result<MapTable> {
+    let path = match result_location(&config.training.data_cartography_results) {
+        ResultLocation::InRun(name) => config.output_dir().join(name),
+        ResultLocation::At(path) => path,
+    };
+    if !path.exists() {
+        let message = format!("there is no data map `{}`", path.display());
+        let problem = source.problem("training.selectors", message).hint(
+            "first run a config with `training.perform_data_cartography: true` and the same `output_dir`, or set `training.data_cartography_results` to a map",
+        );
+        return Err(Error::new(ErrorKind::MissingInput, problem));
+    }
+    tracing::info!("the data map is {}", path.display());
+    read_map(&path)
+}
+
+fn say_warnings(dataset: &Dataset) {
+    for warning in &dataset.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// A missing file is a problem of the key that names it.
+fn at_key(error: Error, source: &Source, key: &str) -> Error {
+    match error.kind() {
+        ErrorKind::MissingInput => {
+            let said = error.problems()[0].to_string();
+            Error::new(ErrorKind::MissingInput, source.problem(key, said))
+        }
+        _ => error,
+    }
+}
+
+/// What a metric cannot do with these labels is a problem of its place in the config.
+fn in_metric(error: &Error, source: &Source, index: usize) -> Error {
+    let said = &error.problems()[0];
+    let mut problem = source.problem(&format!("metrics[{index}]"), said.message.clone());
+    problem.hint.clone_from(&said.hint);
+    Error::new(ErrorKind::Config, problem)
+}

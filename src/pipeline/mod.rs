@@ -1,0 +1,224 @@
+//! Each command as one function that reads as the program.
+//!
+//! This is the only module that sees all others.
+
+mod console;
+mod inputs;
+mod progress;
+mod ready_model;
+mod records;
+mod run_folder;
+mod stages;
+mod summary;
+
+use std::path::PathBuf;
+
+pub use console::Console;
+
+use crate::config::{Config, LoadedConfig, SelectorSpec};
+use crate::dynamics::Recorder;
+use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::map::{DataMap, Variability, map_of_dynamics, write_map};
+use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
+use crate::report::raster;
+use crate::train::{Callback, Outcome, Training, Validation, train};
+use inputs::Inputs;
+use progress::Progress;
+use ready_model::ReadyModel;
+use records::Records;
+use run_folder::RunFolder;
+
+/// What a command that takes a config needs of the command line.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigOptions {
+    /// The YAML file.
+    pub config: PathBuf,
+    /// `a.b=c` settings that go over the file.
+    pub overrides: Vec<String>,
+    /// Wins over both `output_dir`s of the config.
+    pub output_dir: Option<PathBuf>,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The best there is.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The graphics processor of this number.
+    Cuda(usize),
+}
+
+/// The main job: fine-tunes, records the dynamics, makes the map, tests and controls, and
+/// leaves a complete run folder.
+///
+/// # Errors
+/// Everything that can be wrong with config and data, before any model is loaded; training
+/// that diverges; files that cannot be written. Earlier runs are never harmed.
+pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console) -> Result<()> {
+    let device = open_device(device)?;
+    let loaded = read_config(options)?;
+    let config = &loaded.config;
+    let inputs = Inputs::read(&loaded)?;
+
+    let run = RunFolder::create(config.output_dir(), console)?;
+    run.write_config(config)?;
+    run.write_selection(&inputs)?;
+    let model = ReadyModel::prepare(config, &inputs, &device)?;
+    let mut records = Records::new(&run, &config.training);
+    let outcome = train_and_record(config, &inputs, &model, &run, &mut records, console)?;
+
+    let map = config.training.perform_data_cartography;
+    let map = map.then(|| make_map(config, &inputs, &run)).transpose()?;
+    let results = stages::evaluate_all(&inputs, &model, &run, console)?;
+    records.finish(&run, &outcome, &results)?;
+    model.save(config, &inputs, &run)?;
+    run.finish()?;
+    summary::print(
+        config,
+        &inputs,
+        &run,
+        &outcome,
+        map.as_ref(),
+        &results,
+        &loaded.source,
+    )
+}
+
+/// Checks everything that can be checked without training, and says what a run would do.
+///
+/// # Errors
+/// As [`run_loop`], short of training.
+pub fn validate(options: &ConfigOptions) -> Result<()> {
+    let loaded = read_config(options)?;
+    let inputs = Inputs::read(&loaded)?;
+    summary::print_plan(&loaded.config, &inputs)
+}
+
+/// The JSON Schema of the config, for editors.
+pub fn schema() -> String {
+    let mut text = serde_json::to_string_pretty(&crate::config::json_schema()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn read_config(options: &ConfigOptions) -> Result<LoadedConfig> {
+    let mut loaded = crate::config::read(&options.config, &options.overrides)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(output_dir) = &options.output_dir {
+        loaded.config.training.output_dir = Some(output_dir.clone());
+    }
+    Ok(loaded)
+}
+
+fn open_device(choice: DeviceChoice) -> Result<candle_core::Device> {
+    match choice {
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(candle_core::Device::Cpu),
+        DeviceChoice::Cuda(_) => {
+            let problem = Problem::new("this build of enginora-rs has no CUDA kernels");
+            let hint = "use `--device cpu`, or leave `--device` out";
+            Err(Error::new(ErrorKind::Usage, problem.hint(hint)))
+        }
+    }
+}
+
+fn train_and_record(
+    config: &Config,
+    inputs: &Inputs,
+    model: &ReadyModel,
+    run: &RunFolder,
+    records: &mut Records,
+    console: &Console,
+) -> Result<Outcome> {
+    let training = Training {
+        config: &config.training,
+        seed: config.random_state,
+        dataset: &inputs.training,
+        tokens: &model.tokens.training,
+        subset: &inputs.selection.subset,
+        record: config
+            .training
+            .perform_data_cartography
+            .then_some(config.cartography.record),
+        validation: model
+            .tokens
+            .validation(inputs)
+            .map(|(tokens, indices)| Validation { tokens, indices }),
+        labels: inputs.labels.names(),
+        metrics: &inputs.metrics,
+    };
+    let mut recorder = Recorder::new(
+        &run.dynamics_folder(),
+        config.cartography.record,
+        &inputs.training,
+        &inputs.selection.subset,
+        inputs.labels.len(),
+    );
+    let mut progress = Progress::new(console, training.record);
+    let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress, records];
+    if training.record.is_some() {
+        callbacks.push(&mut recorder);
+    }
+    train(&model.classifier, &training, &mut callbacks)
+}
+
+/// Makes the map of the run's dynamics; writes its table and its pictures.
+fn make_map(config: &Config, inputs: &Inputs, run: &RunFolder) -> Result<DataMap> {
+    let variability = if config.cartography.include_ci {
+        Variability::WithConfidenceInterval
+    } else {
+        Variability::Plain
+    };
+    let map = map_of_dynamics(
+        &run.dynamics_folder(),
+        config.cartography.burn_out,
+        variability,
+    )?;
+    if map.n_epochs == 1 {
+        tracing::warn!("a map of one epoch has variability 0 everywhere: train for more epochs");
+    }
+    let table = run.result_path(&config.training.data_cartography_results);
+    write_map(&map, inputs.labels.names(), &table)?;
+    let points: Vec<FigurePoint> = map
+        .points
+        .iter()
+        .map(|point| FigurePoint {
+            confidence: point.signals.confidence,
+            variability: point.signals.variability,
+            correctness: point.signals.correctness,
+        })
+        .collect();
+    let file = inputs
+        .training
+        .path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let svg = data_map_svg(&MapFigure {
+        title: &format!("Data map of {file}"),
+        n_epochs: map.n_epochs,
+        points: &points,
+    })?;
+    /// Pixels per unit of the drawing: sharp on paper and on dense screens.
+    const SCALE: f32 = 2.0;
+    crate::fsio::write(&run.path().join("data_map.svg"), svg.as_bytes())?;
+    crate::fsio::write(&run.path().join("data_map.png"), &raster::png(&svg, SCALE)?)?;
+    Ok(map)
+}
+
+/// The selectors of a config section, which were checked when the config was read.
+fn selectors(configs: &[crate::config::SelectorConfig], key: &str) -> Result<Vec<SelectorSpec>> {
+    configs
+        .iter()
+        .enumerate()
+        .map(|(i, selector)| {
+            SelectorSpec::parse(selector, &format!("{key}.selectors[{i}]")).map_err(|_| {
+                Error::internal(format!("the selector `{}` was not checked", selector.name))
+            })
+        })
+        .collect()
+}

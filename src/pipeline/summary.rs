@@ -1,0 +1,205 @@
+//! What a run tells its user at the end: the numbers, where everything is, what to run next.
+
+use std::fmt::Write;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::config::{Config, Source};
+use crate::error::{Error, Result};
+use crate::map::DataMap;
+use crate::pipeline::inputs::{Inputs, ValidationSet};
+use crate::pipeline::ready_model::thousands;
+use crate::pipeline::run_folder::RunFolder;
+use crate::pipeline::stages::StageResult;
+use crate::train::Outcome;
+
+/// Prints the closing summary to standard output.
+///
+/// # Errors
+/// Standard output that cannot be written.
+pub fn print(
+    config: &Config,
+    inputs: &Inputs,
+    run: &RunFolder,
+    outcome: &Outcome,
+    map: Option<&DataMap>,
+    results: &[StageResult],
+    source: &Source,
+) -> Result<()> {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\n{}", result_table(results));
+    let metric = &config.training.metric_for_best_model;
+    if let Some(value) = outcome.best_metric {
+        let _ = writeln!(
+            text,
+            "The weights are those of epoch {} of {}, the best on the validation set ({metric} {value:.4}).\n",
+            outcome.best_epoch + 1,
+            outcome.n_epochs,
+        );
+    }
+    if let Some(map) = map {
+        let _ = writeln!(text, "{}", map_lines(map));
+    }
+    let shown = |name: &str| run.output_dir().join(name).display().to_string();
+    let mut files = vec![("run", run.path().display().to_string())];
+    if map.is_some() {
+        files.push(("picture of the map", shown("data_map.svg")));
+        let table = run.shown_path(&config.training.data_cartography_results);
+        files.push(("table of the map", table.display().to_string()));
+        files.push(("training dynamics", shown("training_dynamics")));
+    }
+    if !inputs.selection.picks.is_empty() {
+        files.push(("selected examples", shown("selection.csv")));
+    }
+    files.push(("metrics", shown("metrics.yaml")));
+    for result in results {
+        if let Some(path) = &result.predictions {
+            files.push(("predictions", path.display().to_string()));
+        }
+    }
+    let model = run.shown_path(&config.model.output_path);
+    files.push(("model", model.display().to_string()));
+    let _ = writeln!(text, "Results in {}:", run.output_dir().display());
+    for (what, path) in files {
+        let _ = writeln!(text, "  {what:<20}{path}");
+    }
+    let _ = write!(
+        text,
+        "\n{}",
+        next_step(config, map.is_some(), source.path())
+    );
+    print_text(&text)
+}
+
+/// Prints what a run of this config would do.
+///
+/// # Errors
+/// Standard output that cannot be written.
+pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
+    let mut text = String::new();
+    let _ = writeln!(text, "The config and its data are fine.");
+    let mut line = |what: &str, said: String| {
+        let _ = writeln!(text, "  {what:<20}{said}");
+    };
+    let file = |path: &Path, n: usize| format!("{}: {} examples", path.display(), thousands(n));
+    line(
+        "training",
+        file(&inputs.training.path, inputs.training.len()),
+    );
+    line("classes", inputs.labels.names().join(", "));
+    if inputs.selection.subset.len() < inputs.training.len() {
+        line(
+            "trained on",
+            format!("{} examples", thousands(inputs.selection.subset.len())),
+        );
+    }
+    match &inputs.validation {
+        ValidationSet::None => line("validation", "none: the last epoch's model is kept".into()),
+        ValidationSet::File(dataset) => line("validation", file(&dataset.path, dataset.len())),
+        ValidationSet::Split(indices) => {
+            line(
+                "validation",
+                format!("{} examples of the training file", thousands(indices.len())),
+            );
+        }
+    }
+    for set in &inputs.stages {
+        line(&set.stage, file(&set.dataset.path, set.subset.len()));
+    }
+    line("model", config.model.model_name.clone());
+    line("results", config.output_dir().display().to_string());
+    print_text(&text)
+}
+
+/// Stages down, single numbers across.
+fn result_table(results: &[StageResult]) -> String {
+    let names: Vec<&str> = results
+        .first()
+        .map(|result| result.metrics.numbers().map(|(name, _)| name).collect())
+        .unwrap_or_default();
+    let width = results
+        .iter()
+        .map(|r| r.stage.len())
+        .max()
+        .unwrap_or(0)
+        .max(10);
+    let mut text = format!("{:width$}  {:>8}", "", "examples");
+    for name in &names {
+        let _ = write!(text, "  {name:>8}");
+    }
+    text.push('\n');
+    for result in results {
+        let _ = write!(
+            text,
+            "{:width$}  {:>8}",
+            result.stage,
+            thousands(result.n_examples)
+        );
+        for name in &names {
+            let column = name.len().max(8);
+            match result.metrics.number(name) {
+                Some(value) => {
+                    let _ = write!(text, "  {value:>column$.4}");
+                }
+                None => {
+                    let _ = write!(text, "  {:>column$}", "");
+                }
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The map in two sentences.
+fn map_lines(map: &DataMap) -> String {
+    let n = map.points.len();
+    let mean = |f: &dyn Fn(&crate::map::Point) -> f64| {
+        map.points.iter().map(f).sum::<f64>() / n.max(1) as f64
+    };
+    let never = map
+        .points
+        .iter()
+        .filter(|p| p.signals.correctness == 0)
+        .count();
+    format!(
+        "The data map has {} examples over {} epochs: mean confidence {:.3}, mean variability {:.3}.\n\
+         {} examples were never predicted right; those with the lowest confidence may be mislabelled.\n",
+        thousands(n),
+        map.n_epochs,
+        mean(&|p| p.signals.confidence),
+        mean(&|p| p.signals.variability),
+        thousands(never),
+    )
+}
+
+fn next_step(config: &Config, has_map: bool, path: &Path) -> String {
+    let path = path.display();
+    let is_subset = config.training.selectors.iter().any(|s| s.name != "dummy");
+    if has_map && !is_subset {
+        return format!(
+            "Next: train on the ambiguous third of the map:\n  \
+             enginora-rs loop --config {path} --set training.perform_data_cartography=false \\\n    \
+             --set 'training.selectors=[{{name: data_cartography, args: {{ambiguous: 0.33}}}}]'\n"
+        );
+    }
+    if is_subset {
+        return format!(
+            "Next: compare with as many random examples: in {path}, give the selector\n  \
+             args: {{random: 0.33}}\n"
+        );
+    }
+    format!(
+        "Next: make the data map of the training set:\n  \
+         enginora-rs loop --config {path} --set training.perform_data_cartography=true\n"
+    )
+}
+
+fn print_text(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough, as `head` has, is no failure.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|e| Error::writing(Path::new("standard output"), &e)),
+    }
+}
