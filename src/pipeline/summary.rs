@@ -42,27 +42,28 @@ pub fn print(
         let _ = writeln!(text, "{}", map_lines(map));
     }
     let shown = |name: &str| run.output_dir().join(name).display().to_string();
-    let mut files = vec![("run", run.path().display().to_string())];
+    let mut files = vec![("run".to_owned(), run.path().display().to_string())];
+    let mut add = |what: &str, path: String| files.push((what.to_owned(), path));
     if map.is_some() {
-        files.push(("picture of the map", shown("data_map.svg")));
+        add("picture of the map", shown("data_map.svg"));
         let table = run.shown_path(&config.training.data_cartography_results);
-        files.push(("table of the map", table.display().to_string()));
-        files.push(("training dynamics", shown("training_dynamics")));
+        add("table of the map", table.display().to_string());
+        add("training dynamics", shown("training_dynamics"));
     }
     if !inputs.selection.picks.is_empty() {
-        files.push(("selected examples", shown("selection.csv")));
+        add("selected examples", shown("selection.csv"));
     }
-    files.push(("metrics", shown("metrics.yaml")));
+    add("metrics", shown("metrics.yaml"));
     for result in results {
         if let Some(path) = &result.predictions {
-            files.push(("predictions", path.display().to_string()));
+            add(&format!("{} predictions", result.stage), path.display().to_string());
         }
     }
     let model = run.shown_path(&config.model.output_path);
-    files.push(("model", model.display().to_string()));
+    add("model", model.display().to_string());
     let _ = writeln!(text, "Results in {}:", run.output_dir().display());
     for (what, path) in files {
-        let _ = writeln!(text, "  {what:<20}{path}");
+        let _ = writeln!(text, "  {what:<22}{path}");
     }
     let _ = write!(
         text,

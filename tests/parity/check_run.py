@@ -4,8 +4,8 @@
     python tests/parity/check_run.py RUN_DIR [DATA]
 
 Loads RUN_DIR/best_model with AutoModelForSequenceClassification and AutoTokenizer, computes the
-logits of DATA's texts in float32, and compares them with RUN_DIR/predictions_test.jsonl, which
-has on each line {"guid", "label", "prediction", "probabilities", "logits"}. Also checked: every
+logits of DATA's texts in float32, and compares them with RUN_DIR/predictions_test.jsonl
+(or .csv), which has guid, label, prediction, probabilities and logits of every example. Also checked: every
 weight of the saved model has its place and none is missing, the label names, the guids, that
 probabilities and predictions follow from the logits, and the accuracies in RUN_DIR/metrics.yaml
 against scikit-learn's. Exits with 1 and a list of what differs.
@@ -78,8 +78,10 @@ def pick_column(header, names, path, required=True):
 def read_data(path):
     """guid to (label name, text, second text or None), in the order of the file."""
     delimiter = "\t" if path.suffix in (".tsv", ".txt") else ","
+    # The quotes in TSV files are part of the sentences here.
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter=delimiter)
+        reader = csv.DictReader(file, delimiter=delimiter, quoting=quoting)
         header = reader.fieldnames or []
         id_column = pick_column(header, ID_COLUMNS, path)
         label_column = pick_column(header, LABEL_COLUMNS, path)
@@ -94,21 +96,30 @@ def read_data(path):
     return rows
 
 
-def read_predictions(path):
-    if not path.is_file():
-        raise Mismatch(f"{path} is missing")
-    predictions = []
-    if path.stat().st_size == 0:
+def read_predictions(run):
+    """The rows of predictions_test.jsonl or predictions_test.csv, lists as lists."""
+    path = run / "predictions_test.jsonl"
+    if path.is_file():
+        # Not `splitlines`, which also splits at separators that JSON strings may hold.
+        lines = path.read_text(encoding="utf-8").strip("\n").split("\n")
+        rows = [json.loads(line) for line in lines if line]
+    else:
+        path = run / "predictions_test.csv"
+        if not path.is_file():
+            raise Mismatch(f"{run} holds no predictions_test.jsonl or .csv")
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            for key in ("probabilities", "logits"):
+                row[key] = json.loads(row.get(key) or "null")
+    if not rows:
         raise Mismatch(f"{path} is empty")
-    # Not `splitlines`, which also splits at separators that JSON strings may hold.
-    for number, line in enumerate(path.read_text(encoding="utf-8").strip("\n").split("\n"), 1):
-        row = json.loads(line)
+    for number, row in enumerate(rows, 1):
         for key in ("guid", "label", "prediction", "probabilities", "logits"):
-            if key not in row:
-                raise Mismatch(f"{path}:{number}: no `{key}`")
+            if row.get(key) is None:
+                raise Mismatch(f"{path}: row {number} has no `{key}`")
         row["guid"] = str(row["guid"])
-        predictions.append(row)
-    return predictions
+    return rows
 
 
 def check_guids(predictions, rows, subset):
@@ -229,7 +240,7 @@ def check(arguments):
         arguments.max_length or (config.get("model") or {}).get("max_length") or DEFAULT_MAX_LENGTH
     )
     rows = read_data(data)
-    predictions = read_predictions(run / "predictions_test.jsonl")
+    predictions = read_predictions(run)
     if arguments.limit:
         predictions = predictions[: arguments.limit]
     print(f"{run}: {len(predictions)} predictions, {data}: {len(rows)} examples")

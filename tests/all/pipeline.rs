@@ -1,0 +1,525 @@
+//! The program as a user runs it, on tiny data and tiny models.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A folder of its own for a test, removed when the test is done.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("enginora-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with_threads(arguments, "2")
+    }
+
+    fn run_with_threads(&self, arguments: &[&str], n_threads: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_enginora-rs"))
+            .args(arguments)
+            .current_dir(&self.0)
+            .env("RAYON_NUM_THREADS", n_threads)
+            .output()
+            .unwrap()
+    }
+
+    /// Runs the program, which must succeed; what it printed to standard output.
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    /// The files of a run with their hashes, as its manifest has them.
+    fn manifest(&self, run: &str) -> BTreeMap<String, String> {
+        let manifest: Value =
+            serde_json::from_str(&self.read(&format!("{run}/manifest.json"))).unwrap();
+        let files = manifest["files"].as_object().unwrap();
+        files
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry["sha256"].as_str().unwrap().to_owned()))
+            .collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `n` sentences of two classes that a small model tells apart, with ids of a prefix.
+fn sentences(prefix: &str, n: usize) -> String {
+    let words = ["film", "story", "actor", "scene", "plot", "music", "ending"];
+    let opinion = [["dull", "awful", "boring"], ["fine", "lovely", "moving"]];
+    let mut text = String::from("id,text,label\n");
+    for i in 0..n {
+        let label = i % 2;
+        let (a, b) = (words[i % 7], words[(i / 7 + 3) % 7]);
+        let word = opinion[label][i / 2 % 3];
+        let _ = writeln!(
+            text,
+            "{prefix}-{i},the {a} was {word} and the {b} too,{label}"
+        );
+    }
+    text
+}
+
+const CONFIG: &str = "
+random_state: 11
+data: {output_dir: out}
+model:
+  model_name: scratch
+  max_length: 32
+  scratch: {vocab_size: 200, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32}
+training:
+  dataset_path: train.csv
+  validation_size: 0.25
+  batch_size: 8
+  epochs: 3
+  learning_rate: 1e-2
+  perform_data_cartography: true
+  data_cartography_results: map.jsonl
+testing: {dataset_path: test.csv}
+control: {dataset_path: control.csv}
+";
+
+fn tiny_project(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    scratch.write("train.csv", &sentences("train", 48));
+    scratch.write("test.csv", &sentences("test", 10));
+    scratch.write("control.csv", &sentences("control", 6));
+    scratch.write("run.yaml", CONFIG);
+    scratch
+}
+
+const LOOP: [&str; 3] = ["loop", "--config", "run.yaml"];
+
+#[test]
+fn a_run_leaves_everything_that_the_summary_names() {
+    let project = tiny_project("leaves");
+    let summary = project.succeed(&LOOP);
+    let expected = [
+        "best_model/config.json",
+        "best_model/model.safetensors",
+        "best_model/tokenizer.json",
+        "best_model/tokenizer_config.json",
+        "best_model/vocab.txt",
+        "config.resolved.yaml",
+        "data_map.png",
+        "data_map.svg",
+        "history.jsonl",
+        "map.jsonl",
+        "metrics.yaml",
+        "predictions_control.csv",
+        "predictions_test.csv",
+        "trainer_state.json",
+        "training_dynamics/epoch=0/part-0.parquet",
+        "training_dynamics/epoch=1/part-0.parquet",
+        "training_dynamics/epoch=2/part-0.parquet",
+    ];
+    let manifest = project.manifest("out/runs/0001");
+    assert_eq!(manifest.keys().collect::<Vec<_>>(), expected);
+    for name in expected {
+        assert!(
+            project.0.join("out").join(name).exists(),
+            "{name} is not shown in out/"
+        );
+    }
+    for line in summary.lines().filter(|line| line.contains("out/")) {
+        let path = line
+            .split_whitespace()
+            .last()
+            .unwrap()
+            .trim_end_matches(':');
+        assert!(project.0.join(path).exists(), "the summary names {path}");
+    }
+    for stage in ["train", "validation", "test", "control"] {
+        assert!(
+            project
+                .read("out/metrics.yaml")
+                .contains(&format!("{stage}:\n")),
+            "{stage}"
+        );
+    }
+    // 3 evaluations of the validation set, and the best model's on 4 stages.
+    assert_eq!(project.read("out/history.jsonl").lines().count(), 7);
+    assert_eq!(project.read("out/predictions_test.csv").lines().count(), 11);
+    let map = project.read("out/map.jsonl");
+    assert_eq!(
+        map.lines().count(),
+        36,
+        "the training set after the validation split"
+    );
+    let indices: Vec<i64> = map
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["index"]
+                .as_i64()
+                .unwrap()
+        })
+        .collect();
+    assert!(
+        indices.is_sorted(),
+        "the map is in the order of the training file"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_with_one_thread_and_with_two() {
+    let project = tiny_project("seeds");
+    let run = |seed: &str, threads: &str| {
+        let seed = format!("random_state={seed}");
+        let arguments = [&LOOP[..], &["--set", &seed]].concat();
+        assert!(
+            project
+                .run_with_threads(&arguments, threads)
+                .status
+                .success()
+        );
+    };
+    run("11", "1");
+    run("11", "1");
+    run("11", "2");
+    run("12", "2");
+    let first = project.manifest("out/runs/0001");
+    assert_eq!(
+        first,
+        project.manifest("out/runs/0002"),
+        "the same run twice"
+    );
+    assert_eq!(
+        first,
+        project.manifest("out/runs/0003"),
+        "another number of threads"
+    );
+    let other = project.manifest("out/runs/0004");
+    for name in [
+        "best_model/model.safetensors",
+        "metrics.yaml",
+        "training_dynamics/epoch=0/part-0.parquet",
+    ] {
+        assert_ne!(first[name], other[name], "{name} should depend on the seed");
+    }
+}
+
+#[test]
+fn dynamics_recorded_during_training_are_those_of_the_training_pass() {
+    let project = tiny_project("during");
+    project.succeed(&LOOP);
+    let during = [&LOOP[..], &["--set", "cartography.record=during_training"]].concat();
+    project.succeed(&during);
+    let (end, during) = (
+        project.manifest("out/runs/0001"),
+        project.manifest("out/runs/0002"),
+    );
+    assert_eq!(
+        end["best_model/model.safetensors"], during["best_model/model.safetensors"],
+        "recording changes nothing"
+    );
+    for epoch in 0..3 {
+        let name = format!("training_dynamics/epoch={epoch}/part-0.parquet");
+        assert_ne!(end[&name], during[&name]);
+    }
+}
+
+#[test]
+fn a_subset_run_trains_on_what_the_map_of_the_earlier_run_picks() {
+    let project = tiny_project("subset");
+    project.succeed(&LOOP);
+    let before = project.manifest("out/runs/0001");
+    let selector = "training.selectors=[{name: data_cartography, args: {ambiguous: 0.25, easy-to-learn: 0.25}}]";
+    let off = "training.perform_data_cartography=false";
+    let summary = project.succeed(&[&LOOP[..], &["--set", selector, "--set", off]].concat());
+    assert!(summary.contains("selection.csv"), "{summary}");
+    // 36 examples after the split: 9 of each region.
+    let selection = project.read("out/selection.csv");
+    assert_eq!(
+        selection
+            .lines()
+            .filter(|line| line.contains(",ambiguous,"))
+            .count(),
+        9
+    );
+    assert_eq!(selection.lines().count(), 19);
+    assert!(!project.manifest("out/runs/0002").contains_key("map.jsonl"));
+    // The first run is what it was, and its map is still shown.
+    assert_eq!(before, project.manifest("out/runs/0001"));
+    let shown = fs::read_link(project.0.join("out/map.jsonl")).unwrap();
+    assert_eq!(shown, Path::new("runs/0001/map.jsonl"));
+    let shown = fs::read_link(project.0.join("out/metrics.yaml")).unwrap();
+    assert_eq!(shown, Path::new("runs/0002/metrics.yaml"));
+}
+
+/// `n` headerless rows of id, text and one of three labels.
+fn featureset(prefix: &str, n: usize) -> String {
+    (0..n).fold(String::new(), |mut text, i| {
+        let label = ["food", "health", "shelter"][i % 3];
+        let _ = writeln!(
+            text,
+            "{prefix}{i},\"people need {label}, says report {i}\",{label}"
+        );
+        text
+    })
+}
+
+#[test]
+fn the_python_projects_configs_run_unmodified_one_after_the_other() {
+    let project = Scratch::new("seed-configs");
+    for (stage, n) in [
+        ("train", 30),
+        ("validation", 6),
+        ("test", 6),
+        ("control", 6),
+    ] {
+        let name = format!("data/featuresets/thedeep.subset.{stage}.txt");
+        project.write(&name, &featureset(&stage[..2], n));
+    }
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let work = project.0.join("experiments/cartography");
+    fs::create_dir_all(&work).unwrap();
+    let run = |name: &str| {
+        let config = fixtures.join("seed_configs").join(name);
+        let model = format!(
+            "model.model_name={}",
+            fixtures.join("models/bert-tiny").display()
+        );
+        let output = Command::new(env!("CARGO_BIN_EXE_enginora-rs"))
+            .args([
+                "loop",
+                "--config",
+                config.to_str().unwrap(),
+                "--set",
+                &model,
+            ])
+            .current_dir(&work)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    run("run_data_cartography.yaml");
+    let run_1 = "experiments/cartography/ClassificationBERT/runs/0001";
+    let before = project.manifest(run_1);
+    run("experiments_from_data_cartography_results.yaml");
+    assert_eq!(
+        before,
+        project.manifest(run_1),
+        "the first run's results are untouched"
+    );
+    let out = work.join("ClassificationBERT");
+    let map = fs::read_link(out.join("data_cartography_metrics.pickle")).unwrap();
+    assert_eq!(map, Path::new("runs/0001/data_cartography_metrics.pickle"));
+    for name in [
+        "file_test_results_experiment.pickle",
+        "file_control_results_experiment.pickle",
+    ] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+    // easy 0.3, ambiguous 0.1, random 0.6 of 30.
+    let selection = fs::read_to_string(out.join("selection.csv")).unwrap();
+    for (region, n) in [("easy_to_learn", 9), ("ambiguous", 3), ("random", 18)] {
+        let found = selection
+            .lines()
+            .filter(|line| line.contains(&format!(",{region},")))
+            .count();
+        assert_eq!(found, n, "{region}");
+    }
+}
+
+#[test]
+fn pairs_of_texts_with_named_labels_train_without_a_validation_set() {
+    let project = Scratch::new("pairs");
+    let rows = (0..24).fold(String::new(), |mut text, i| {
+        let label = ["entailment", "neutral", "contradiction"][i % 3];
+        let _ = writeln!(
+            text,
+            "{{\"id\": {i}, \"sentence1\": \"a man eats {i}\", \"sentence2\": \"{label} it is\", \"label\": \"{label}\"}}"
+        );
+        text
+    });
+    project.write("train.jsonl", &rows);
+    project.write(
+        "run.yaml",
+        "{random_state: 1, model: {model_name: scratch, max_length: 24, scratch: {hidden_size: 8, num_attention_heads: 1, intermediate_size: 8}}, training: {dataset_path: train.jsonl, epochs: 2}, data: {output_dir: out}}",
+    );
+    project.succeed(&LOOP);
+    let config: Value = serde_json::from_str(&project.read("out/best_model/config.json")).unwrap();
+    assert_eq!(config["id2label"]["0"], "contradiction");
+    assert!(!project.read("out/metrics.yaml").contains("validation"));
+}
+
+/// Runs the tiny project with changes and checks the exit code and what is said about it.
+fn check_refused(name: &str, sets: &[&str], code: i32, said: &str) {
+    let project = tiny_project(name);
+    project.write("one_class.csv", "id,text,label\n1,a,x\n2,b,x\n");
+    project.write(
+        "ragged.csv",
+        "id,text,label\n1,good film,pos\n2,bad\n3,bad film,neg\n",
+    );
+    project.write("new_label.csv", "id,text,label\n1,good film,7\n");
+    project.write("a_file", "");
+    fs::create_dir_all(project.0.join("empty_folder")).unwrap();
+    let mut arguments = LOOP.to_vec();
+    for set in sets {
+        arguments.extend(["--set", set]);
+    }
+    let output = project.run(&arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{name}: {stderr}");
+    assert!(
+        stderr.contains(said),
+        "{name}: `{said}` is not in:\n{stderr}"
+    );
+    if code != 70 {
+        assert!(
+            !project.0.join("out").exists(),
+            "{name}: nothing is made before all is checked"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_exit_code_before_anything_is_made() {
+    let cartography = "training.selectors=[{name: data_cartography, args: {random: 0.5}}]";
+    for (name, sets, code, said) in [
+        (
+            "unknown-key",
+            &["training.epoch=3"][..],
+            78,
+            "unknown key `epoch`; did you mean `epochs`?",
+        ),
+        (
+            "two-problems",
+            &["training.epochs=0", "training.batch_size=x"],
+            78,
+            "training.batch_size",
+        ),
+        ("no-equals", &["training.epochs"], 2, "training.epochs"),
+        (
+            "no-file",
+            &["training.dataset_path=absent.csv"],
+            66,
+            "absent.csv",
+        ),
+        (
+            "no-model",
+            &["model.model_name=bert-base-cased"],
+            66,
+            "there is no model folder `bert-base-cased`",
+        ),
+        (
+            "not-a-model",
+            &["model.model_name=empty_folder"],
+            66,
+            "holds no `config.json`",
+        ),
+        (
+            "no-map",
+            &[cartography],
+            66,
+            "there is no data map `out/map.jsonl`",
+        ),
+        (
+            "one-class",
+            &["training.dataset_path=one_class.csv"],
+            65,
+            "one_class.csv",
+        ),
+        (
+            "ragged",
+            &["training.dataset_path=ragged.csv"],
+            65,
+            "ragged.csv:3",
+        ),
+        (
+            "new-label",
+            &["testing.dataset_path=new_label.csv"],
+            65,
+            "new_label.csv:2",
+        ),
+        (
+            "binary-f1",
+            &["metrics=[{name: f1_score, args: {pos_label: 9}}]"],
+            78,
+            "9",
+        ),
+        (
+            "diverges",
+            &["training.learning_rate=1e30"],
+            70,
+            "training diverged at step",
+        ),
+    ] {
+        check_refused(name, sets, code, said);
+    }
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_made_is_said() {
+    let project = tiny_project("output-dir");
+    project.write("a_file", "");
+    let output = project.run(&[&LOOP[..], &["--output-dir", "a_file"]].concat());
+    assert_eq!(output.status.code(), Some(73));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot create"));
+}
+
+#[test]
+fn validate_checks_without_training_and_schema_prints_a_schema() {
+    let project = tiny_project("validate");
+    let said = project.succeed(&["validate", "--config", "run.yaml"]);
+    assert!(
+        said.contains("48 examples") && said.contains("12 examples of the training file"),
+        "{said}"
+    );
+    assert!(!project.0.join("out").exists());
+    let schema: Value = serde_json::from_str(&project.succeed(&["schema"])).unwrap();
+    assert!(schema["properties"]["training"].is_object());
+}
+
+#[test]
+fn the_command_line_explains_itself() {
+    let project = Scratch::new("help");
+    for (arguments, code, said) in [
+        (&["--help"][..], 0, "loop"),
+        (&["loop", "--help"], 0, "--output-dir"),
+        (&["--version"], 0, env!("CARGO_PKG_VERSION")),
+        (&["lop"], 2, "loop"),
+        (&["loop"], 2, "--config"),
+        (
+            &["loop", "--config", "x", "--device", "tpu"],
+            2,
+            "allowed: auto, cpu, cuda",
+        ),
+        (&["loop", "--config", "absent.yaml"], 66, "absent.yaml"),
+    ] {
+        let output = project.run(arguments);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(said), "{arguments:?}: {text}");
+    }
+}
