@@ -36,11 +36,17 @@ impl Console {
     }
 
     /// Writes text above the bars.
+    ///
+    /// # Errors
+    /// Standard error that cannot be written.
     pub fn write_stderr(&self, text: &[u8]) -> io::Result<()> {
         self.bars.suspend(|| io::stderr().write_all(text))
     }
 
     /// Writes text to the run's log, if there is a run.
+    ///
+    /// # Errors
+    /// A log that cannot be written.
     pub fn write_log(&self, text: &[u8]) -> io::Result<()> {
         match &mut *self.log.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(file) => file.write_all(text),

@@ -59,6 +59,19 @@ impl Progress {
         }
     }
 
+    /// Shows a message beside the bar, or as a line now and then.
+    fn say(&mut self, message: String) {
+        match &self.bar {
+            Some(bar) => bar.set_message(message),
+            None if self.last_line.elapsed() >= LINE_EVERY => {
+                self.last_line = Instant::now();
+                let percent = 100 * self.done / self.total.max(1);
+                tracing::info!("{percent:3}%  {message}");
+            }
+            None => {}
+        }
+    }
+
     fn seconds_left(&self) -> f64 {
         let elapsed = self.started.elapsed().as_secs_f64();
         elapsed / self.done.max(1) as f64 * self.total.saturating_sub(self.done) as f64
@@ -105,15 +118,7 @@ impl Callback for Progress {
         self.examples_per_second
             .add(step.n_examples as f64 / seconds.max(1e-9));
         let message = self.message(step.epoch);
-        match &self.bar {
-            Some(bar) => bar.set_message(message),
-            None if self.last_line.elapsed() >= LINE_EVERY => {
-                self.last_line = Instant::now();
-                let percent = 100 * self.done / self.total.max(1);
-                tracing::info!("{percent:3}%  {message}");
-            }
-            None => {}
-        }
+        self.say(message);
         Ok(ControlFlow::Continue(()))
     }
 
@@ -127,13 +132,8 @@ impl Callback for Progress {
         if pass == LogitsPass::EpochEnd {
             self.advance(indices.len() as u64);
             self.last_event = Instant::now();
-            if let Some(bar) = &self.bar {
-                bar.set_message(format!(
-                    "epoch {}  recording dynamics  {} left",
-                    epoch + 1,
-                    minutes(self.seconds_left())
-                ));
-            }
+            let left = minutes(self.seconds_left());
+            self.say(format!("epoch {}  recording dynamics  {left} left", epoch + 1));
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -88,9 +88,10 @@ impl ReadyModel {
             thousands(classifier.parameters().n_elements()),
             thousands(tokenizer.vocab_size()),
         );
-        let truncation = match config.model.truncation {
-            true => Truncation::Cut,
-            false => Truncation::Refuse,
+        let truncation = if config.model.truncation {
+            Truncation::Cut
+        } else {
+            Truncation::Refuse
         };
         let tokenize = |dataset: &Dataset| {
             let tokens = tokenizer.tokenize(dataset, max_length, truncation)?;
@@ -173,7 +174,7 @@ pub fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
