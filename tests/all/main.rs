@@ -3,6 +3,8 @@
 
 mod config;
 mod data;
+mod fsio;
 mod metrics;
 mod pipeline;
 mod report;
+mod scratch;
