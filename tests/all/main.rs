@@ -8,3 +8,4 @@ mod metrics;
 mod pipeline;
 mod report;
 mod scratch;
+mod table;
