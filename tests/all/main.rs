@@ -4,6 +4,7 @@
 mod config;
 mod data;
 mod fsio;
+mod map;
 mod metrics;
 mod pipeline;
 mod report;
