@@ -9,4 +9,5 @@ mod metrics;
 mod pipeline;
 mod report;
 mod scratch;
+mod select;
 mod table;
