@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::iter_over_hash_type)]
 
+mod architecture;
 mod config;
 mod data;
 mod fsio;
