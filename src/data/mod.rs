@@ -11,6 +11,7 @@ mod columns;
 mod delimited;
 mod jsonl;
 mod labels;
+mod parquet;
 mod problems;
 mod read;
 mod records;
@@ -24,6 +25,7 @@ use crate::error::Problem;
 
 pub use batch::{PackedBatch, Sequences, TokenizedExample};
 pub use labels::LabelSpace;
+pub(crate) use parquet::ParquetBatches;
 pub use read::{read_evaluation, read_training};
 pub use split::stratified_split;
 pub use table::{Column, Table};

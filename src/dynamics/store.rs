@@ -10,9 +10,8 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use crate::data::ExampleIndex;
+use crate::data::{ExampleIndex, ParquetBatches};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 
@@ -75,19 +74,17 @@ pub fn write_epoch(
 /// The epochs in a dynamics folder, with their numbers, in order.
 ///
 /// # Errors
-/// A missing folder, one without epochs ([`ErrorKind::MissingInput`]), or a gap between them.
+/// A missing folder, one without epochs ([`ErrorKind::MissingInput`]), or one in which an
+/// epoch from 0 to the last is missing.
 pub fn epoch_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::reading(folder, &e))?;
     let mut epochs: Vec<(usize, PathBuf)> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let number = path
-                .file_name()?
-                .to_str()?
-                .strip_prefix("epoch=")?
-                .parse()
-                .ok()?;
-            Some((number, path))
+            let name = path.file_name()?.to_str()?;
+            let number: usize = name.strip_prefix("epoch=")?.parse().ok()?;
+            // Not `epoch=00`, which would be epoch 0 once more.
+            (format!("epoch={number}") == name).then_some((number, path))
         })
         .collect();
     epochs.sort_unstable();
@@ -95,10 +92,9 @@ pub fn epoch_folders(folder: &Path) -> Result<Vec<PathBuf>> {
         let problem = Problem::new("no `epoch=N` folders").in_file(folder);
         return Err(Error::new(ErrorKind::MissingInput, problem));
     }
-    let first = epochs[0].0;
     for (i, (number, path)) in epochs.iter().enumerate() {
-        if *number != first + i {
-            let message = format!("epoch {} is missing before it", first + i);
+        if *number != i {
+            let message = format!("epoch {i} is missing before it");
             return Err(Error::data(Problem::new(message).in_file(path)));
         }
     }
@@ -108,7 +104,7 @@ pub fn epoch_folders(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The rows of one epoch, in the order of the file, with memory for one chunk.
 pub struct EpochReader {
     path: PathBuf,
-    batches: ParquetRecordBatchReader,
+    batches: ParquetBatches,
     rows: std::vec::IntoIter<EpochRow>,
 }
 
@@ -120,9 +116,7 @@ impl EpochReader {
     pub fn open(epoch: &Path) -> Result<Self> {
         let path = epoch.join("part-0.parquet");
         let file = File::open(&path).map_err(|e| Error::reading(&path, &e))?;
-        let batches = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|builder| builder.with_batch_size(ROWS_PER_CHUNK).build())
-            .map_err(|e| wrong(&path, &e))?;
+        let batches = ParquetBatches::open(file, ROWS_PER_CHUNK).map_err(|e| wrong(&path, &e))?;
         Ok(Self {
             path,
             batches,
@@ -185,6 +179,9 @@ fn rows_of(batch: &RecordBatch) -> Option<Vec<EpochRow>> {
         .map(|row| {
             let values = logits.value(row);
             let values = values.as_any().downcast_ref::<Float32Array>()?;
+            if values.null_count() > 0 {
+                return None;
+            }
             Some(EpochRow {
                 index: index.value(row),
                 guid: guid.value(row).to_owned(),

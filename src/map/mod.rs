@@ -3,7 +3,7 @@
 mod signals;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use signals::{Accumulator, Forgetfulness, Signals, Variability};
 pub use table::{MapTable, read_map, write_map};
@@ -39,7 +39,8 @@ pub struct Point {
 /// The epochs are read side by side, with memory for one chunk of each.
 ///
 /// # Errors
-/// A missing folder or file, and epochs that do not hold the same examples in the same order.
+/// A missing folder or file, a `burn_out` of 0, epochs that do not hold the same examples in
+/// the same order, logits that are not finite numbers of one set of classes.
 pub fn map_of_dynamics(
     folder: &Path,
     burn_out: Option<usize>,
@@ -47,11 +48,14 @@ pub fn map_of_dynamics(
 ) -> Result<DataMap> {
     let mut folders = epoch_folders(folder)?;
     folders.truncate(burn_out.unwrap_or(usize::MAX));
+    if folders.is_empty() {
+        return Err(differs(folder, "`burn_out` is 0, which leaves no epoch"));
+    }
     let mut epochs = folders
         .iter()
         .map(|folder| EpochReader::open(folder))
         .collect::<Result<Vec<_>>>()?;
-    let mut points = Vec::new();
+    let mut points: Vec<Point> = Vec::new();
     loop {
         let rows: Vec<Option<EpochRow>> = epochs
             .iter_mut()
@@ -66,7 +70,19 @@ pub fn map_of_dynamics(
             }
             break;
         };
-        points.push(point(&rows, &folders, variability)?);
+        let point = point(&rows, &folders, variability)?;
+        let classes = |point: &Point| point.signals.pred_dist.len();
+        if let Some(first) = points.first().filter(|p| classes(p) != classes(&point)) {
+            let message = format!(
+                "`{}` has logits of {} classes, `{}` of {}",
+                point.guid,
+                classes(&point),
+                first.guid,
+                classes(first)
+            );
+            return Err(differs(&folders[0], &message));
+        }
+        points.push(point);
     }
     Ok(DataMap {
         n_epochs: folders.len(),
@@ -75,15 +91,12 @@ pub fn map_of_dynamics(
 }
 
 /// The point of one example from its rows in all epochs.
-fn point(
-    rows: &[EpochRow],
-    folders: &[std::path::PathBuf],
-    variability: Variability,
-) -> Result<Point> {
+fn point(rows: &[EpochRow], folders: &[PathBuf], variability: Variability) -> Result<Point> {
     let first = &rows[0];
     let mut accumulator = Accumulator::default();
     for (row, folder) in rows.iter().zip(folders) {
-        if row.guid != first.guid
+        if row.index != first.index
+            || row.guid != first.guid
             || row.gold != first.gold
             || row.logits.len() != first.logits.len()
         {

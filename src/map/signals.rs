@@ -11,7 +11,8 @@ use crate::metrics::{argmax, softmax_f64};
 pub struct Signals {
     /// Mean probability of the gold class.
     pub confidence: f64,
-    /// Population standard deviation of the gold class's probability, in [0, 0.5].
+    /// Population standard deviation of the gold class's probability, in [0, 0.5]; up to 0.56
+    /// [with the confidence interval](Variability::WithConfidenceInterval).
     pub variability: f64,
     /// Epochs in which the prediction was right, 0 to E.
     pub correctness: u32,
@@ -96,23 +97,29 @@ pub struct Accumulator {
 
 impl Accumulator {
     /// Takes in the logits of one epoch: C finite numbers, of which `gold` is the true class's.
-    pub fn add_logits(&mut self, logits: &[f32], gold: usize) {
+    ///
+    /// They are f32 as our own runs record them, or f64 as other programs' files hold them.
+    ///
+    /// # Panics
+    /// If `gold` is not below C.
+    pub fn add_logits<T: Copy + PartialOrd + Into<f64>>(&mut self, logits: &[T], gold: usize) {
         let probabilities = softmax_f64(logits);
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let largest =
+            |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
+        let max = largest(&mut logits.iter().map(|x| (*x).into()));
         let log_sum: f64 = logits
             .iter()
-            .map(|x| (f64::from(*x) - f64::from(max)).exp())
+            .map(|x| ((*x).into() - max).exp())
             .sum::<f64>()
             .ln();
-        let gold_logit = f64::from(logits[gold]);
-        let largest_other = logits
+        let gold_logit: f64 = logits[gold].into();
+        let others = logits
             .iter()
             .enumerate()
-            .filter(|(class, _)| *class != gold)
-            .map(|(_, x)| f64::from(*x))
-            .fold(f64::NEG_INFINITY, f64::max);
+            .filter(|(class, _)| *class != gold);
+        let largest_other = largest(&mut others.map(|(_, x)| (*x).into()));
         self.margin += gold_logit - largest_other;
-        self.loss += f64::from(max) + log_sum - gold_logit;
+        self.loss += max + log_sum - gold_logit;
         self.add(&probabilities, argmax(logits), gold);
     }
 

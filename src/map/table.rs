@@ -6,7 +6,11 @@ use crate::data::{Column, Table};
 use crate::error::{Error, Problem, Result};
 use crate::map::{DataMap, Point};
 
-/// Writes a map as a table, one row per example, in the format of the extension.
+/// Writes a map as a table, one row per example, in the format of the extension; `labels` are
+/// the names of the classes.
+///
+/// # Panics
+/// If a point's class has no name: that is a bug of the caller.
 ///
 /// # Errors
 /// An extension that names no format, or a file that cannot be written.
@@ -73,26 +77,29 @@ pub struct MapTable {
 /// coordinate that is not a number.
 pub fn read_map(path: &Path) -> Result<MapTable> {
     let table = Table::read(path)?;
-    let lacks = |name: &str| {
+    // What there is of a column that cannot be taken as `kind`.
+    let lacks = |name: &str, kind: &str| {
         let names: Vec<&str> = table.names().collect();
-        let message = format!(
-            "not a data map: no column `{name}`; it has {}",
-            names.join(", ")
-        );
-        Error::data(Problem::new(message).in_file(path))
+        let what = match names.contains(&name) {
+            true => format!("`{name}` holds other things than {kind}"),
+            false => format!("no column `{name}`; it has {}", names.join(", ")),
+        };
+        Error::data(Problem::new(format!("not a data map: {what}")).in_file(path))
     };
     let reals = |name: &str| {
-        let values = table.reals(name).ok_or_else(|| lacks(name))?;
+        let values = table.reals(name).ok_or_else(|| lacks(name, "numbers"))?;
         match values.iter().position(|x| !x.is_finite()) {
             Some(row) => {
-                let message = format!("`{name}` of row {} is not a number", row + 1);
+                let message = format!("`{name}` of row {} is not a finite number", row + 1);
                 Err(Error::data(Problem::new(message).in_file(path)))
             }
             None => Ok(values),
         }
     };
     let map = MapTable {
-        guids: table.texts("guid").ok_or_else(|| lacks("guid"))?,
+        guids: table
+            .texts("guid")
+            .ok_or_else(|| lacks("guid", "texts and whole numbers"))?,
         confidence: reals("confidence")?,
         variability: reals("variability")?,
     };

@@ -18,17 +18,17 @@ pub fn argmax<T: PartialOrd>(row: &[T]) -> usize {
     best
 }
 
-/// The probabilities, (C), that logits, (C), stand for, computed in f64.
+/// The probabilities, (C), that logits, (C) in f32 or f64, stand for, computed in f64.
 ///
 /// The largest logit is subtracted first, so that any finite logits are safe. An infinite
 /// logit or NaN gives NaN.
-pub fn softmax_f64(logits: &[f32]) -> Vec<f64> {
+pub fn softmax_f64<T: Copy + Into<f64>>(logits: &[T]) -> Vec<f64> {
     let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, &logit| {
-        largest.max(f64::from(logit))
+        largest.max(logit.into())
     });
     let mut probabilities: Vec<f64> = logits
         .iter()
-        .map(|&logit| (f64::from(logit) - largest).exp())
+        .map(|&logit| (logit.into() - largest).exp())
         .collect();
     let sum: f64 = probabilities.iter().sum();
     for probability in &mut probabilities {

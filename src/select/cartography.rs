@@ -28,6 +28,21 @@ pub struct Pick {
 ///
 /// Ties go to the smaller row index, so the order of `coordinates` does not matter.
 pub fn select_regions(fractions: &Fractions, coordinates: &[Coordinates], seed: u64) -> Vec<Pick> {
+    select_with(fractions, coordinates, random_picks(seed, 0))
+}
+
+/// The random numbers of the `position`-th (from 0) of the selectors that pick by the map:
+/// were they the same for all, the picks of one would say what the next one picks.
+pub(super) fn random_picks(seed: u64, position: usize) -> Stream {
+    Stream::new(seed, Purpose::Selection, position as u32, 0)
+}
+
+/// As [`select_regions`], with the stream that shuffles the examples for random picks.
+pub(super) fn select_with(
+    fractions: &Fractions,
+    coordinates: &[Coordinates],
+    random: Stream,
+) -> Vec<Pick> {
     let mut picks = Vec::new();
     let mut left: Vec<Coordinates> = coordinates.to_vec();
     left.sort_unstable_by_key(|c| c.index);
@@ -38,7 +53,7 @@ pub fn select_regions(fractions: &Fractions, coordinates: &[Coordinates], seed: 
         }
         let mut ranked = left.clone();
         match region {
-            Region::Random => Stream::new(seed, Purpose::Selection, 0, 0).shuffle(&mut ranked),
+            Region::Random => random.shuffle(&mut ranked),
             _ => ranked.sort_by(|a, b| best_first(region, a, b)),
         }
         ranked.truncate(n_wanted);

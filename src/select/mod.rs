@@ -41,6 +41,8 @@ pub fn run_selectors(
         report: Vec::new(),
     };
     let mut known_map = None;
+    // How many selectors have drawn random picks so far.
+    let mut position = 0;
     for selector in selectors {
         match selector {
             SelectorSpec::Dummy => {
@@ -53,7 +55,12 @@ pub fn run_selectors(
                     None => known_map.insert(map()?),
                 };
                 let coordinates = coordinates_of(map, dataset, &selection.subset)?;
-                selection.picks = select_regions(fractions, &coordinates, seed);
+                selection.picks = cartography::select_with(
+                    fractions,
+                    &coordinates,
+                    cartography::random_picks(seed, position),
+                );
+                position += 1;
                 selection.report.push(cartography::describe(
                     fractions,
                     selection.subset.len(),

@@ -1,8 +1,14 @@
 //! All integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::iter_over_hash_type)]
 
+mod architecture;
 mod config;
 mod data;
+mod fsio;
+mod map;
 mod metrics;
 mod pipeline;
 mod report;
+mod scratch;
+mod select;
+mod table;
