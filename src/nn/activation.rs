@@ -1,5 +1,7 @@
 //! The functions between two linear layers, by their Hugging Face names.
 
+use crate::nn::math::normal;
+
 /// An activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
@@ -32,44 +34,45 @@ impl Activation {
 
     /// Replaces each value x by the function's value.
     pub(super) fn apply(self, values: &mut [f32]) {
-        for x in values {
-            *x = match self {
-                Self::Gelu => *x * normal_cdf(*x),
-                Self::GeluTanh => 0.5 * *x * (1.0 + gelu_inner(*x).tanh()),
-                Self::Relu => x.max(0.0),
-                Self::Tanh => x.tanh(),
-            };
+        // The choice stands outside the loops, so that each of them is a plain one.
+        match self {
+            Self::Gelu => replace(values, |x| x * normal(x).0),
+            Self::GeluTanh => replace(values, |x| 0.5 * x * (1.0 + gelu_inner(x).tanh())),
+            Self::Relu => replace(values, |x| x.max(0.0)),
+            Self::Tanh => replace(values, f32::tanh),
         }
     }
 
     /// Multiplies each gradient by the function's slope at the matching x.
     pub(super) fn multiply_by_slope(self, x: &[f32], gradient: &mut [f32]) {
-        for (x, g) in x.iter().copied().zip(gradient) {
-            *g *= match self {
-                Self::Gelu => normal_cdf(x) + x * normal_density(x),
-                Self::GeluTanh => {
-                    let t = gelu_inner(x).tanh();
-                    let inner_slope = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * x * x);
-                    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
-                }
-                Self::Relu => f32::from(x > 0.0),
-                Self::Tanh => {
-                    let t = x.tanh();
-                    1.0 - t * t
-                }
-            };
+        match self {
+            Self::Gelu => multiply(x, gradient, |x| {
+                let (cumulated, density) = normal(x);
+                cumulated + x * density
+            }),
+            Self::GeluTanh => multiply(x, gradient, |x| {
+                let t = gelu_inner(x).tanh();
+                let inner_slope = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * x * x);
+                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
+            }),
+            Self::Relu => multiply(x, gradient, |x| f32::from(x > 0.0)),
+            Self::Tanh => multiply(x, gradient, |x| 1.0 - x.tanh() * x.tanh()),
         }
     }
 }
 
-fn normal_cdf(x: f32) -> f32 {
-    0.5 * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+#[inline]
+fn replace(values: &mut [f32], function: impl Fn(f32) -> f32) {
+    for value in values {
+        *value = function(*value);
+    }
 }
 
-fn normal_density(x: f32) -> f32 {
-    /// 1 / sqrt(2 pi).
-    const SCALE: f32 = 0.398_942_3;
-    SCALE * (-0.5 * x * x).exp()
+#[inline]
+fn multiply(x: &[f32], gradient: &mut [f32], slope: impl Fn(f32) -> f32) {
+    for (x, g) in x.iter().zip(gradient) {
+        *g *= slope(*x);
+    }
 }
 
 fn gelu_inner(x: f32) -> f32 {

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::data::Sequences;
 use crate::error::Result;
 use crate::nn::dropout::Masks;
+use crate::nn::math::exp;
 use crate::nn::raw::{Matrix, MatrixMut, Threads, multiply};
 use crate::nn::{Dropout, Saved, Vars, raw};
 
@@ -127,7 +128,9 @@ impl SelfAttention {
             head.scores(&mut weights);
             for (i, row) in weights.chunks_exact_mut(length).enumerate() {
                 let log_sum = job.log_sums[i * self.n_heads + h];
-                row.iter_mut().for_each(|s| *s = (*s - log_sum).exp());
+                for score in row {
+                    *score = exp(*score - log_sum);
+                }
             }
             dropped.copy_from_slice(&weights);
             apply_masks(masks, &job, h, &mut dropped);
@@ -280,11 +283,11 @@ fn apply_masks(masks: Option<Masks>, job: &Job<'_>, h: usize, weights: &mut [f32
 /// scores' exponentials.
 fn softmax(row: &mut [f32]) -> f32 {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
+    // Apart from the sum, so that the exponentials are taken several at a time.
     for x in row.iter_mut() {
-        *x = (*x - max).exp();
-        sum += *x;
+        *x = exp(*x - max);
     }
+    let sum: f32 = row.iter().sum();
     for x in row.iter_mut() {
         *x /= sum;
     }

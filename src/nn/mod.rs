@@ -15,6 +15,7 @@ mod dropout;
 mod embedding;
 mod layer_norm;
 mod linear;
+mod math;
 mod parameters;
 pub mod raw;
 mod saved;
