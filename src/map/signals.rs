@@ -1,7 +1,7 @@
 //! The signals of one example, over its epochs.
 //!
-//! With p_e the probability of the gold class after epoch e = 1..E (Swayamdipta et al. 2020,
-//! section 2): confidence is the mean of p_e, variability its population standard deviation,
+//! With `p_e` the probability of the gold class after epoch e = 1..E (Swayamdipta et al. 2020,
+//! section 2): confidence is the mean of `p_e`, variability its population standard deviation,
 //! correctness the number of epochs whose prediction is right.
 
 use crate::metrics::{argmax, softmax_f64};

@@ -80,9 +80,10 @@ pub fn read_map(path: &Path) -> Result<MapTable> {
     // What there is of a column that cannot be taken as `kind`.
     let lacks = |name: &str, kind: &str| {
         let names: Vec<&str> = table.names().collect();
-        let what = match names.contains(&name) {
-            true => format!("`{name}` holds other things than {kind}"),
-            false => format!("no column `{name}`; it has {}", names.join(", ")),
+        let what = if names.contains(&name) {
+            format!("`{name}` holds other things than {kind}")
+        } else {
+            format!("no column `{name}`; it has {}", names.join(", "))
         };
         Error::data(Problem::new(format!("not a data map: {what}")).in_file(path))
     };

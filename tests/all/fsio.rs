@@ -27,7 +27,7 @@ fn a_write_that_fails_leaves_what_was_there_and_nothing_else() {
     let half_done = |to: &Path| {
         write_atomically(to, |file| {
             // More than the buffer holds, so that some of it reaches the disk.
-            file.write_all(&[b'x'; 1 << 20]).unwrap();
+            file.write_all(&vec![b'x'; 1 << 20]).unwrap();
             Err(Error::internal("no more"))
         })
     };

@@ -120,7 +120,8 @@ fn the_map_of_the_synthetic_dynamics_is_the_expected_one() {
     }
 }
 
-/// exp(x_c) / sum exp(x), as 1 / sum exp(x - x_c), which the program does not compute.
+/// The softmax, as one over the sum of exp(x - x of the class), which the program does not
+/// compute.
 fn probability(logits: &[f64], class: usize) -> f64 {
     let sum: f64 = logits.iter().map(|x| (x - logits[class]).exp()).sum();
     1.0 / sum

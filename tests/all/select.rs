@@ -34,17 +34,12 @@ fn coordinates(n: u32) -> Vec<Coordinates> {
 
 /// The picks as `region: index index ...`, region by region.
 fn picked(text: &str, coordinates: &[Coordinates], seed: u64) -> String {
-    let mut line = String::new();
-    let mut last = None;
-    for pick in select_regions(&fractions(text), coordinates, seed) {
-        if last != Some(pick.region) {
-            let space = if last.is_some() { "; " } else { "" };
-            line += &format!("{space}{}:", pick.region);
-            last = Some(pick.region);
-        }
-        line += &format!(" {}", pick.index);
-    }
-    line
+    let picks = select_regions(&fractions(text), coordinates, seed);
+    let regions = picks.chunk_by(|a, b| a.region == b.region).map(|picks| {
+        let indices: Vec<String> = picks.iter().map(|p| p.index.to_string()).collect();
+        format!("{}: {}", picks[0].region, indices.join(" "))
+    });
+    regions.collect::<Vec<_>>().join("; ")
 }
 
 #[test]
@@ -353,7 +348,7 @@ fn the_regions_of_the_papers_map_are_the_known_ones() {
         guids.sort_unstable();
         let lines: Vec<String> = guids.iter().map(ToString::to_string).collect();
         let digest = Sha256::digest(lines.join("\n"));
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, sum, "{region}");
+        let hex: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex.concat(), sum, "{region}");
     }
 }

@@ -172,24 +172,24 @@ fn column_of_arrays(kind: &DataType, parts: &[ArrayRef]) -> Option<Column> {
         }};
     }
     macro_rules! whole_numbers {
-        ($array:ty) => {
+        ($array:ty, $to_real:expr) => {
             if parts.iter().all(|part| part.null_count() == 0) {
                 Column::Integer(values!($array, 0, i64::from))
             } else {
                 // Where one is missing, they are numbers with NaN, as in pandas.
-                Column::Real(values!($array, f64::NAN, |x| x as f64))
+                Column::Real(values!($array, f64::NAN, $to_real))
             }
         };
     }
     let column = match kind {
         DataType::Utf8 => Column::Text(values!(StringArray, String::new(), str::to_owned)),
-        DataType::Int64 => whole_numbers!(Int64Array),
-        DataType::Int32 => whole_numbers!(arrow_array::Int32Array),
-        DataType::Int16 => whole_numbers!(arrow_array::Int16Array),
-        DataType::Int8 => whole_numbers!(arrow_array::Int8Array),
-        DataType::UInt32 => whole_numbers!(arrow_array::UInt32Array),
-        DataType::UInt16 => whole_numbers!(arrow_array::UInt16Array),
-        DataType::UInt8 => whole_numbers!(arrow_array::UInt8Array),
+        DataType::Int64 => whole_numbers!(Int64Array, |x| x as f64),
+        DataType::Int32 => whole_numbers!(arrow_array::Int32Array, f64::from),
+        DataType::Int16 => whole_numbers!(arrow_array::Int16Array, f64::from),
+        DataType::Int8 => whole_numbers!(arrow_array::Int8Array, f64::from),
+        DataType::UInt32 => whole_numbers!(arrow_array::UInt32Array, f64::from),
+        DataType::UInt16 => whole_numbers!(arrow_array::UInt16Array, f64::from),
+        DataType::UInt8 => whole_numbers!(arrow_array::UInt8Array, f64::from),
         // These need not fit into an `i64`; as texts they keep all digits.
         DataType::UInt64 => {
             Column::Text(values!(arrow_array::UInt64Array, String::new(), |x| x.to_string()))
