@@ -17,7 +17,15 @@ pub(super) fn exp(x: f32) -> f32 {
     let n = shifted - ROUNDER;
     let r = x - n * LN_2_HIGH - n * LN_2_LOW;
     let mut series = 1.0 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+    for coefficient in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
         series = series * r + coefficient;
     }
     let power_of_two = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
@@ -39,7 +47,11 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
     }
     let exponential = exp(-magnitude * magnitude);
     let upper_tail = 0.5 * series * t * exponential;
-    let cumulated = if x < 0.0 { upper_tail } else { 1.0 - upper_tail };
+    let cumulated = if x < 0.0 {
+        upper_tail
+    } else {
+        1.0 - upper_tail
+    };
     (cumulated, DENSITY_AT_0 * exponential)
 }
 

@@ -55,8 +55,15 @@ pub struct EvaluationSet {
     pub dataset: Dataset,
     /// What the selectors leave of it.
     pub subset: Subset,
-    /// Where the predictions go, if the config says it.
-    pub results_file: Option<PathBuf>,
+    results_file: Option<PathBuf>,
+}
+
+impl EvaluationSet {
+    /// Where the predictions go: the config's path, or `predictions_STAGE.csv`.
+    pub fn results_file(&self) -> PathBuf {
+        let default = || PathBuf::from(format!("predictions_{}.csv", self.stage));
+        self.results_file.clone().unwrap_or_else(default)
+    }
 }
 
 impl Inputs {

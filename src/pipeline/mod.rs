@@ -63,7 +63,7 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
     let config = &loaded.config;
     let inputs = Inputs::read(&loaded)?;
 
-    let run = RunFolder::create(config.output_dir(), console)?;
+    let run = RunFolder::create(config, &inputs, console)?;
     run.write_config(config)?;
     run.write_selection(&inputs)?;
     let model = ReadyModel::prepare(config, &inputs, &device)?;

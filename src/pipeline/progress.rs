@@ -133,7 +133,10 @@ impl Callback for Progress {
             self.advance(indices.len() as u64);
             self.last_event = Instant::now();
             let left = minutes(self.seconds_left());
-            self.say(format!("epoch {}  recording dynamics  {left} left", epoch + 1));
+            self.say(format!(
+                "epoch {}  recording dynamics  {left} left",
+                epoch + 1
+            ));
         }
         Ok(ControlFlow::Continue(()))
     }

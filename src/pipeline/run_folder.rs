@@ -11,7 +11,7 @@ use crate::data::{Column, Table};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::pipeline::Console;
-use crate::pipeline::inputs::Inputs;
+use crate::pipeline::inputs::{EvaluationSet, Inputs};
 
 /// What a complete run has: names, sizes and hashes of its files.
 const MANIFEST: &str = "manifest.json";
@@ -26,11 +26,16 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the next folder below `output_dir/runs` and starts its log.
+    /// Makes the next folder below the output folder's `runs` and starts its log.
     ///
     /// # Errors
-    /// A folder that cannot be made.
-    pub fn create(output_dir: &Path, console: &Console) -> Result<Self> {
+    /// A folder that cannot be made, or something of the user's where a result is to be shown:
+    /// better said now than after the training.
+    pub fn create(config: &Config, inputs: &Inputs, console: &Console) -> Result<Self> {
+        let output_dir = config.output_dir();
+        for name in shown_names(config, inputs) {
+            fsio::check_showable(&output_dir.join(name))?;
+        }
         let runs = output_dir.join("runs");
         fsio::create_folder(&runs)?;
         let path = next_folder(&runs)?;
@@ -171,6 +176,34 @@ fn belongs_to_map(link: &Path, name: &str) -> bool {
     let is_picture = matches!(name, "data_map.svg" | "data_map.png" | "training_dynamics");
     // The map's table has whatever name the config gave it; it is a table with the coordinates.
     is_picture || crate::map::read_map(link).is_ok()
+}
+
+/// The names that a run of this config may show in the output folder.
+fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
+    let fixed = [
+        "config.resolved.yaml",
+        "data_map.png",
+        "data_map.svg",
+        "history.jsonl",
+        "metrics.yaml",
+        "selection.csv",
+        "trainer_state.json",
+        "training_dynamics",
+        LOG,
+        MANIFEST,
+    ];
+    let mut names: Vec<PathBuf> = fixed.iter().map(PathBuf::from).collect();
+    let results = inputs.stages.iter().map(EvaluationSet::results_file);
+    let others = [
+        config.training.data_cartography_results.clone(),
+        config.model.output_path.clone(),
+    ];
+    for path in results.chain(others) {
+        if let ResultLocation::InRun(name) = result_location(&path) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Makes the folder of the next number; another run may be doing the same.

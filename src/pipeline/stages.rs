@@ -67,10 +67,7 @@ pub fn evaluate_all(
     let mut shown = Vec::new();
     for (set, tokens) in inputs.stages.iter().zip(&model.tokens.stages) {
         let predictions = measure(&set.stage, tokens, set.subset.indices())?;
-        let name = set
-            .results_file
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(format!("predictions_{}.csv", set.stage)));
+        let name = set.results_file();
         let table = prediction_table(&predictions, &set.dataset, inputs.labels.names());
         table.write(&run.result_path(&name))?;
         shown.push(run.shown_path(&name));

@@ -56,7 +56,10 @@ pub fn print(
     add("metrics", shown("metrics.yaml"));
     for result in results {
         if let Some(path) = &result.predictions {
-            add(&format!("{} predictions", result.stage), path.display().to_string());
+            add(
+                &format!("{} predictions", result.stage),
+                path.display().to_string(),
+            );
         }
     }
     let model = run.shown_path(&config.model.output_path);
