@@ -154,8 +154,7 @@ impl SelfAttention {
                 .chunks_exact_mut(length)
                 .zip(weights.chunks_exact(length))
             {
-                let dot: f32 = ds.iter().zip(p).map(|(d, p)| d * p).sum();
-                ds.iter_mut().zip(p).for_each(|(d, p)| *d = p * (*d - dot));
+                softmax_backward(ds, p);
             }
 
             // dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d).
@@ -292,4 +291,21 @@ fn softmax(row: &mut [f32]) -> f32 {
         *x /= sum;
     }
     max + sum.ln()
+}
+
+/// Makes a row of gradients of the probabilities `p` one of gradients of the scores:
+/// ds = p (dp - sum p dp).
+///
+/// The sums are f64 and divided by the sum of `p`, which rounding keeps from being 1: each row
+/// then adds up to 0 as closely as f32 allows, and so do the gradients of a key's bias.
+fn softmax_backward(gradient: &mut [f32], p: &[f32]) {
+    let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
+    for (d, p) in gradient.iter().zip(p) {
+        sum += f64::from(*p);
+        weighted += f64::from(*p) * f64::from(*d);
+    }
+    let mean = weighted / sum;
+    for (d, p) in gradient.iter_mut().zip(p) {
+        *d = (f64::from(*p) * (f64::from(*d) - mean)) as f32;
+    }
 }

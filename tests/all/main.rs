@@ -7,6 +7,7 @@ mod data;
 mod fsio;
 mod map;
 mod metrics;
+mod nn;
 mod pipeline;
 mod report;
 mod scratch;
