@@ -7,6 +7,7 @@ mod data;
 mod fsio;
 mod map;
 mod metrics;
+mod model;
 mod nn;
 mod pipeline;
 mod report;
