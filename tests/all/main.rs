@@ -14,3 +14,5 @@ mod report;
 mod scratch;
 mod select;
 mod table;
+mod tokenizer;
+mod train;
