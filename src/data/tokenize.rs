@@ -70,7 +70,7 @@ impl Tokenizer {
     pub fn train<'a>(texts: impl Iterator<Item = &'a str>, vocab_size: usize) -> Result<Self> {
         let normalizer = BertNormalizer::default();
         let texts: Vec<&str> = texts.collect();
-        let words = count_words(&texts, &normalizer)?;
+        let words = count_words(&texts, normalizer)?;
         if words.is_empty() {
             let message = "no vocabulary can be made: the training texts hold no word";
             return Err(Error::data(Problem::new(message)));
@@ -113,6 +113,8 @@ impl Tokenizer {
         max_length: usize,
         truncation: Truncation,
     ) -> Result<TokenizedDataset> {
+        /// Texts in memory as encodings, which are much larger than their ids.
+        const CHUNK: usize = 4096;
         let mut tokenizer = self.inner.clone();
         let has_pairs = dataset.examples.iter().any(|e| e.text_pair.is_some());
         let n_special = tokenizer
@@ -132,8 +134,6 @@ impl Tokenizer {
                 stride: 0,
             }))
             .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
-        /// Texts in memory as encodings, which are much larger than their ids.
-        const CHUNK: usize = 4096;
         let mut tokenized = TokenizedDataset {
             starts: vec![0],
             ..TokenizedDataset::default()

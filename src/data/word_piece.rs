@@ -36,7 +36,7 @@ const LONGEST_WORD: usize = 100;
 /// A text that the tokenizers library refuses.
 pub(super) fn count_words(
     texts: &[&str],
-    normalizer: &BertNormalizer,
+    normalizer: BertNormalizer,
 ) -> Result<BTreeMap<String, u64>> {
     /// Texts that one task takes.
     const CHUNK: usize = 256;
@@ -46,9 +46,11 @@ pub(super) fn count_words(
             let mut counts = BTreeMap::new();
             for text in texts {
                 let mut text = NormalizedString::from(*text);
-                normalizer.normalize(&mut text).map_err(refused)?;
+                normalizer.normalize(&mut text).map_err(|e| refused(&e))?;
                 let mut words = PreTokenizedString::from(text);
-                BertPreTokenizer.pre_tokenize(&mut words).map_err(refused)?;
+                BertPreTokenizer
+                    .pre_tokenize(&mut words)
+                    .map_err(|e| refused(&e))?;
                 for (word, _, _) in
                     words.get_splits(OffsetReferential::Normalized, OffsetType::Byte)
                 {
@@ -234,6 +236,6 @@ impl Pairs {
     }
 }
 
-fn refused(error: tokenizers::Error) -> Error {
+fn refused(error: &tokenizers::Error) -> Error {
     Error::internal(format!("tokenizer: {error}"))
 }

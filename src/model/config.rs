@@ -87,7 +87,7 @@ impl ModelConfig {
         let Value::Object(json) = value else {
             return Err(bad(&path, "not a JSON object"));
         };
-        Self::from_json(json, &path)
+        Self::from_json(&json, &path)
     }
 
     /// The config of a new small BERT with `vocab_size` word pieces and positions for
@@ -115,11 +115,11 @@ impl ModelConfig {
         let Value::Object(json) = json else {
             unreachable!("the macro above makes an object");
         };
-        Self::from_json(json, Path::new("scratch"))
+        Self::from_json(&json, Path::new("scratch"))
     }
 
-    fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
-        let reader = Reader { json: &json, path };
+    fn from_json(json: &Map<String, Value>, path: &Path) -> Result<Self> {
+        let reader = Reader { json, path };
         let architecture = match json.get("model_type").and_then(Value::as_str) {
             Some("bert") => Architecture::Bert,
             Some("roberta") => Architecture::Roberta,
@@ -178,7 +178,10 @@ impl ModelConfig {
             },
             json: json.clone(),
         };
-        if config.hidden_size % config.num_attention_heads != 0 {
+        if !config
+            .hidden_size
+            .is_multiple_of(config.num_attention_heads)
+        {
             return Err(bad(
                 path,
                 format!(

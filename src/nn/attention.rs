@@ -100,7 +100,9 @@ impl SelfAttention {
             let dy = raw::read::<f32>(dy)?;
             self.jobs(sequences, &mut dqkv, 3 * width, &mut log_sums)
                 .into_par_iter()
-                .for_each(|job| self.backward_of_sequence(&values, &dy, width, masks, job));
+                .for_each(|mut job| {
+                    self.backward_of_sequence(&values, &dy, width, masks, &mut job);
+                });
         }
         raw::tensor(dqkv, &[n_tokens, 3 * width], dy.device())
     }
@@ -111,13 +113,13 @@ impl SelfAttention {
         dy: &[f32],
         width: usize,
         masks: Option<Masks>,
-        job: Job<'_>,
+        job: &mut Job<'_>,
     ) {
         let length = job.length;
         let mut weights = vec![0.0; length * length];
         let mut dropped = vec![0.0; length * length];
         let mut d_scores = vec![0.0; length * length];
-        for (h, head) in self.heads(qkv, &job, width).iter().enumerate() {
+        for (h, head) in self.heads(qkv, job, width).iter().enumerate() {
             let part = |kind: usize| kind * width + h * head.width;
             let dy = Matrix::rows_of(
                 &dy[job.first * width + h * head.width..],
@@ -133,7 +135,7 @@ impl SelfAttention {
                 }
             }
             dropped.copy_from_slice(&weights);
-            apply_masks(masks, &job, h, &mut dropped);
+            apply_masks(masks, job, h, &mut dropped);
 
             // dV = A^T dy, dA = dy V^T.
             let dv = MatrixMut::rows_of(&mut job.output[part(2)..], length, head.width, 3 * width);
@@ -149,7 +151,7 @@ impl SelfAttention {
             multiply(d_weights, &dy, &head.v.t(), 1.0, false, Threads::One);
 
             // dP = mask dA, dS = P (dP - sum_j P dP).
-            apply_masks(masks, &job, h, &mut d_scores);
+            apply_masks(masks, job, h, &mut d_scores);
             for (ds, p) in d_scores
                 .chunks_exact_mut(length)
                 .zip(weights.chunks_exact(length))

@@ -44,7 +44,11 @@ fn as_many_values_are_dropped_as_the_rate_says_and_the_others_are_scaled_up() {
         let n_dropped = y.iter().filter(|y| **y == 0.0).count();
         assert_within_4_sigma("dropped", n_dropped, n, rate);
         let scale = (1.0 / (1.0 - rate)) as f32;
-        assert!(y.iter().all(|y| *y == 0.0 || *y == scale), "rate {rate}");
+        assert!(
+            y.iter()
+                .all(|y| *y == 0.0 || y.to_bits() == scale.to_bits()),
+            "rate {rate}"
+        );
     }
 }
 
