@@ -18,6 +18,7 @@ mod records;
 mod split;
 mod table;
 mod tokenize;
+mod word_piece;
 
 use std::path::PathBuf;
 

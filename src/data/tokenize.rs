@@ -4,30 +4,22 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
-use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainerBuilder};
+use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{
-    AddedToken, EncodeInput, Model, TokenizerImpl, TruncationDirection, TruncationParams,
-    TruncationStrategy,
+    AddedToken, EncodeInput, Model, ModelWrapper, NormalizerWrapper, PostProcessor,
+    PreTokenizerWrapper, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
+use crate::data::word_piece::{count_words, learn_pieces};
 use crate::data::{Dataset, Example, ExampleIndex, TokenizedExample};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 
 /// The special tokens of BERT's vocabularies, in the order in which new ones are numbered.
 const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
-
-/// The parts of BERT's tokenizer.
-type BertTokenizer = TokenizerImpl<
-    WordPiece,
-    BertNormalizer,
-    BertPreTokenizer,
-    TemplateProcessing,
-    WordPieceDecoder,
->;
 
 /// A tokenizer, with what has to be saved beside it.
 #[derive(Debug, Clone)]
@@ -57,11 +49,8 @@ impl Tokenizer {
             tokenizers::Tokenizer::from_file(&path)
                 .map_err(|e| bad(&path, format!("not a tokenizer: {e}")))?
         } else if vocabulary.exists() {
-            let lower_case = config
-                .get("do_lower_case")
-                .and_then(Value::as_bool)
-                .unwrap_or(true);
-            bert_tokenizer(word_piece(&vocabulary)?, lower_case).map_err(|e| bad(&vocabulary, e))?
+            bert_tokenizer(word_piece(&vocabulary)?, normalizer_of(&config))
+                .map_err(|e| bad(&vocabulary, e))?
         } else {
             return Err(Error::reading(&path, &std::io::ErrorKind::NotFound.into())
                 .with_hint("the folder needs a `tokenizer.json` or a `vocab.txt`"));
@@ -73,38 +62,40 @@ impl Tokenizer {
         Ok(Self { inner, config })
     }
 
-    /// A lower-casing WordPiece tokenizer of at most `vocab_size` pieces, made from `texts`.
+    /// A lower-casing WordPiece tokenizer of at most `vocab_size` pieces, made from `texts`;
+    /// the same texts in any order make the same tokenizer.
     ///
     /// # Errors
-    /// Texts without a single character to learn from.
-    pub fn train<'a>(
-        texts: impl Iterator<Item = &'a str> + Send,
-        vocab_size: usize,
-    ) -> Result<Self> {
-        let special = |token: &&str| AddedToken::from((*token).to_owned(), true);
-        let mut trainer = WordPieceTrainerBuilder::new()
-            .vocab_size(vocab_size)
-            .min_frequency(2)
-            .show_progress(false)
-            .special_tokens(SPECIAL_TOKENS.iter().map(special).collect())
-            .build();
-        let mut blank = BertTokenizer::new(WordPiece::default());
-        blank
-            .with_normalizer(Some(BertNormalizer::default()))
-            .map_err(|e| Error::internal(format!("tokenizer: {e}")))?
-            .with_pre_tokenizer(Some(BertPreTokenizer))
-            .train(&mut trainer, texts)
-            .map_err(|e| Error::data(Problem::new(format!("no vocabulary can be made: {e}"))))?;
-        let inner = bert_tokenizer(blank.get_model().clone(), true).map_err(Error::internal)?;
+    /// Texts without a single word to learn from.
+    pub fn train<'a>(texts: impl Iterator<Item = &'a str>, vocab_size: usize) -> Result<Self> {
+        let normalizer = BertNormalizer::default();
+        let texts: Vec<&str> = texts.collect();
+        let words = count_words(&texts, normalizer)?;
+        if words.is_empty() {
+            let message = "no vocabulary can be made: the training texts hold no word";
+            return Err(Error::data(Problem::new(message)));
+        }
+        let pieces = learn_pieces(&words, vocab_size.saturating_sub(SPECIAL_TOKENS.len()));
+        let lines: String = SPECIAL_TOKENS
+            .into_iter()
+            .chain(pieces.iter().map(String::as_str))
+            .flat_map(|piece| [piece, "\n"])
+            .collect();
+        let inner = WordPiece::read_bytes(lines.as_bytes())
+            .and_then(|vocabulary| WordPiece::builder().vocab(vocabulary).build())
+            .map_err(|e| e.to_string())
+            .and_then(|model| bert_tokenizer(model, normalizer))
+            .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
         Ok(Self {
             inner,
             config: Map::new(),
         })
     }
 
-    /// The number of token ids.
+    /// The number of ids that a model needs: one more than the largest id of a token.
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        let ids = self.inner.get_vocab(true).into_values();
+        ids.max().map_or(0, |id| id as usize + 1)
     }
 
     /// Turns all texts of a data set into token ids, in parallel.
@@ -113,15 +104,28 @@ impl Tokenizer {
     /// a pair, the longer text first.
     ///
     /// # Errors
-    /// A text that the tokenizer refuses, or, where truncation is [`Truncation::Refuse`], one
-    /// that is too long.
+    /// A `max_length` without room for a text ([`ErrorKind::Config`]); a text that the tokenizer
+    /// refuses or makes no token of, or, where truncation is
+    /// [`Truncation::Refuse`], one that is too long.
     pub fn tokenize(
         &self,
         dataset: &Dataset,
         max_length: usize,
         truncation: Truncation,
     ) -> Result<TokenizedDataset> {
+        /// Texts in memory as encodings, which are much larger than their ids.
+        const CHUNK: usize = 4096;
         let mut tokenizer = self.inner.clone();
+        let has_pairs = dataset.examples.iter().any(|e| e.text_pair.is_some());
+        let n_special = tokenizer
+            .get_post_processor()
+            .map_or(0, |processor| processor.added_tokens(has_pairs));
+        if max_length <= n_special {
+            let message = format!(
+                "`model.max_length` is {max_length}; the {n_special} special tokens leave no room for a text"
+            );
+            return Err(Error::new(ErrorKind::Config, Problem::new(message)));
+        }
         tokenizer
             .with_truncation(Some(TruncationParams {
                 direction: TruncationDirection::Right,
@@ -130,8 +134,6 @@ impl Tokenizer {
                 stride: 0,
             }))
             .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
-        /// Texts in memory as encodings, which are much larger than their ids.
-        const CHUNK: usize = 4096;
         let mut tokenized = TokenizedDataset {
             starts: vec![0],
             ..TokenizedDataset::default()
@@ -154,6 +156,13 @@ impl Tokenizer {
                             Problem::new(message).in_file(&dataset.path).hint(hint),
                         ));
                     }
+                }
+                if encoding.is_empty() {
+                    let message = format!("the text of example `{}` has no token", example.guid);
+                    let hint = "the tokenizer adds no special tokens of its own; remove such texts";
+                    return Err(Error::data(
+                        Problem::new(message).in_file(&dataset.path).hint(hint),
+                    ));
                 }
                 tokenized.input_ids.extend_from_slice(encoding.get_ids());
                 tokenized
@@ -178,31 +187,76 @@ impl Tokenizer {
             .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
         text.push('\n');
         fsio::write(&folder.join("tokenizer.json"), text.as_bytes())?;
-        let is_word_piece = matches!(
-            self.inner.get_model(),
-            tokenizers::ModelWrapper::WordPiece(_)
-        );
-        if is_word_piece {
+        if matches!(self.inner.get_model(), ModelWrapper::WordPiece(_)) {
             fsio::write(
                 &folder.join("vocab.txt"),
                 self.vocabulary_lines().as_bytes(),
             )?;
         }
-        let mut config = self.config.clone();
-        if config.is_empty() && is_word_piece {
-            for (key, token) in ["pad", "unk", "cls", "sep", "mask"]
-                .iter()
-                .zip(SPECIAL_TOKENS)
-            {
-                config.insert(format!("{key}_token"), json!(token));
-            }
-            config.insert("do_lower_case".into(), json!(true));
-            config.insert("tokenizer_class".into(), json!("BertTokenizer"));
-        }
-        config.insert("model_max_length".into(), json!(max_length));
-        let mut text = serde_json::to_string_pretty(&config).unwrap_or_default();
+        let mut text =
+            serde_json::to_string_pretty(&self.config_to_save(max_length)).unwrap_or_default();
         text.push('\n');
         fsio::write(&folder.join("tokenizer_config.json"), text.as_bytes())
+    }
+
+    /// What transformers has to read in `tokenizer_config.json` to make the same tokens.
+    ///
+    /// Its `BertTokenizer` takes the vocabulary from `tokenizer.json` but the normalizer from
+    /// here, and its `RobertaTokenizer` the space before the first word (transformers 5.23,
+    /// `models/bert/tokenization_bert.py` and `models/roberta/tokenization_roberta.py`). The
+    /// general class uses all of `tokenizer.json`, but has to be told of token types.
+    fn config_to_save(&self, max_length: usize) -> Map<String, Value> {
+        let mut config = self.config.clone();
+        let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
+        match (
+            self.inner.get_model(),
+            self.inner.get_normalizer(),
+            self.inner.get_pre_tokenizer(),
+        ) {
+            (
+                ModelWrapper::WordPiece(_),
+                Some(NormalizerWrapper::BertNormalizer(normalizer)),
+                Some(PreTokenizerWrapper::BertPreTokenizer(_)),
+            ) if normalizer.clean_text => {
+                set("tokenizer_class", json!("BertTokenizer"));
+                set("do_lower_case", json!(normalizer.lowercase));
+                set("strip_accents", json!(normalizer.strip_accents));
+                set(
+                    "tokenize_chinese_chars",
+                    json!(normalizer.handle_chinese_chars),
+                );
+            }
+            (ModelWrapper::BPE(_), None, Some(PreTokenizerWrapper::ByteLevel(bytes)))
+                if bytes.use_regex =>
+            {
+                set("add_prefix_space", json!(bytes.add_prefix_space));
+                if self.names_no_class() {
+                    set("tokenizer_class", json!("RobertaTokenizer"));
+                }
+            }
+            _ => {
+                set("tokenizer_class", json!("PreTrainedTokenizerFast"));
+                let inputs = ["input_ids", "token_type_ids", "attention_mask"];
+                set("model_input_names", json!(inputs));
+            }
+        }
+        if matches!(self.inner.get_model(), ModelWrapper::WordPiece(_)) {
+            for token in SPECIAL_TOKENS {
+                let role = token.trim_matches(['[', ']']).to_lowercase();
+                if self.inner.token_to_id(token).is_some() {
+                    let key = format!("{role}_token");
+                    config.entry(key).or_insert_with(|| json!(token));
+                }
+            }
+        }
+        config.insert("model_max_length".into(), json!(max_length));
+        config
+    }
+
+    /// Whether `tokenizer_config.json` leaves open which tokenizer this is.
+    fn names_no_class(&self) -> bool {
+        let class = self.config.get("tokenizer_class").and_then(Value::as_str);
+        class.is_none_or(|name| ["PreTrainedTokenizerFast", "TokenizersBackend"].contains(&name))
     }
 
     fn vocabulary_lines(&self) -> String {
@@ -328,9 +382,23 @@ fn word_piece(vocabulary: &Path) -> Result<WordPiece> {
         .map_err(|e| bad(vocabulary, format!("not a vocabulary: {e}")))
 }
 
+/// BERT's normalizer as `tokenizer_config.json` asks for it.
+fn normalizer_of(config: &Map<String, Value>) -> BertNormalizer {
+    let switch = |key: &str| config.get(key).and_then(Value::as_bool);
+    BertNormalizer::new(
+        true,
+        switch("tokenize_chinese_chars").unwrap_or(true),
+        switch("strip_accents"),
+        switch("do_lower_case").unwrap_or(true),
+    )
+}
+
 /// BERT's tokenizer around a WordPiece vocabulary: its normalizer, its splitting at spaces and
 /// punctuation, and `[CLS] a [SEP] b [SEP]`.
-fn bert_tokenizer(model: WordPiece, lower_case: bool) -> Result<tokenizers::Tokenizer, String> {
+fn bert_tokenizer(
+    model: WordPiece,
+    normalizer: BertNormalizer,
+) -> Result<tokenizers::Tokenizer, String> {
     let id = |token: &str| {
         model
             .token_to_id(token)
@@ -345,7 +413,7 @@ fn bert_tokenizer(model: WordPiece, lower_case: bool) -> Result<tokenizers::Toke
         .map_err(|e| e.to_string())?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
     tokenizer
-        .with_normalizer(Some(BertNormalizer::new(true, true, None, lower_case)))
+        .with_normalizer(Some(normalizer))
         .map_err(|e| e.to_string())?
         .with_pre_tokenizer(Some(BertPreTokenizer))
         .with_post_processor(Some(template))

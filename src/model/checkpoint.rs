@@ -47,11 +47,18 @@ pub fn load(
         Error::data(problem)
     })?;
     let prefix = format!("{}.", config.architecture.prefix());
-    let available: BTreeMap<String, String> = file
-        .names()
+    // Of two names for one weight, today's wins: it is the last to be put into the map.
+    let mut names = file.names();
+    names.sort_unstable_by_key(|name| (modern_name(name, &prefix) == *name, *name));
+    let available: BTreeMap<String, String> = names
         .into_iter()
         .map(|name| (modern_name(name, &prefix), name.to_owned()))
         .collect();
+    // Files that are a little off get a message for each weight below; this is about memory.
+    if config.n_encoder_weights() > 8 * file_weights(&file) {
+        let message = "holds far fewer weights than config.json asks for";
+        return Err(Error::data(Problem::new(message).in_file(&path)));
+    }
 
     let classifier = Classifier::zeros(config, n_classes, purpose, device)?;
     let mut report = LoadReport::default();
@@ -131,6 +138,13 @@ pub fn save(classifier: &Classifier, labels: &[String], folder: &Path) -> Result
     fsio::write(&folder.join("model.safetensors"), &file)?;
     let config = classifier.config().to_json(labels);
     fsio::write(&folder.join("config.json"), config.as_bytes())
+}
+
+/// How many numbers a file holds.
+fn file_weights(file: &SafeTensors<'_>) -> u128 {
+    let tensors = file.tensors().into_iter();
+    let counts = tensors.map(|(_, view)| view.shape().iter().map(|n| *n as u128).product::<u128>());
+    counts.sum()
 }
 
 /// The name that transformers gives a weight today: with the encoder's prefix, and with

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::config::ScratchConfig;
+use crate::data::Tokenizer;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::nn::Activation;
 
@@ -86,7 +87,7 @@ impl ModelConfig {
         let Value::Object(json) = value else {
             return Err(bad(&path, "not a JSON object"));
         };
-        Self::from_json(json, &path)
+        Self::from_json(&json, &path)
     }
 
     /// The config of a new small BERT with `vocab_size` word pieces and positions for
@@ -114,11 +115,11 @@ impl ModelConfig {
         let Value::Object(json) = json else {
             unreachable!("the macro above makes an object");
         };
-        Self::from_json(json, Path::new("scratch"))
+        Self::from_json(&json, Path::new("scratch"))
     }
 
-    fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self> {
-        let reader = Reader { json: &json, path };
+    fn from_json(json: &Map<String, Value>, path: &Path) -> Result<Self> {
+        let reader = Reader { json, path };
         let architecture = match json.get("model_type").and_then(Value::as_str) {
             Some("bert") => Architecture::Bert,
             Some("roberta") => Architecture::Roberta,
@@ -177,7 +178,10 @@ impl ModelConfig {
             },
             json: json.clone(),
         };
-        if config.hidden_size % config.num_attention_heads != 0 {
+        if !config
+            .hidden_size
+            .is_multiple_of(config.num_attention_heads)
+        {
             return Err(bad(
                 path,
                 format!(
@@ -195,6 +199,19 @@ impl ModelConfig {
         Ok(config)
     }
 
+    /// The number of weights in the matrices of the encoder, without biases and layer norms: a
+    /// bound that shows a config beyond its file before memory is asked for.
+    pub(super) fn n_encoder_weights(&self) -> u128 {
+        let [rows, width, inner, blocks] = [
+            self.vocab_size + self.max_position_embeddings + self.type_vocab_size,
+            self.hidden_size,
+            self.intermediate_size,
+            self.num_hidden_layers,
+        ]
+        .map(|n| n as u128);
+        rows * width + blocks * (4 * width * width + 2 * width * inner)
+    }
+
     /// The position embedding of a sequence's first token.
     pub fn first_position(&self) -> u32 {
         match self.architecture {
@@ -208,6 +225,26 @@ impl ModelConfig {
     pub fn max_length(&self) -> usize {
         self.max_position_embeddings
             .saturating_sub(self.first_position() as usize)
+    }
+
+    /// Refuses a tokenizer that has ids without a word embedding. `folder` is where both were
+    /// read, for the message.
+    ///
+    /// # Errors
+    /// Such a tokenizer ([`ErrorKind::Data`]).
+    pub fn check_tokenizer(&self, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
+        let n_ids = tokenizer.vocab_size();
+        if n_ids <= self.vocab_size {
+            return Ok(());
+        }
+        let message = format!(
+            "the tokenizer has ids up to {}, but `vocab_size` makes {} word embeddings",
+            n_ids - 1,
+            self.vocab_size
+        );
+        let hint = "are `config.json` and the tokenizer's files those of one model?";
+        let problem = Problem::new(message).in_file(folder.join("config.json"));
+        Err(Error::data(problem.hint(hint)))
     }
 
     /// The head's dropout rate, in [0, 1).

@@ -100,7 +100,9 @@ impl SelfAttention {
             let dy = raw::read::<f32>(dy)?;
             self.jobs(sequences, &mut dqkv, 3 * width, &mut log_sums)
                 .into_par_iter()
-                .for_each(|job| self.backward_of_sequence(&values, &dy, width, masks, job));
+                .for_each(|mut job| {
+                    self.backward_of_sequence(&values, &dy, width, masks, &mut job);
+                });
         }
         raw::tensor(dqkv, &[n_tokens, 3 * width], dy.device())
     }
@@ -111,13 +113,13 @@ impl SelfAttention {
         dy: &[f32],
         width: usize,
         masks: Option<Masks>,
-        job: Job<'_>,
+        job: &mut Job<'_>,
     ) {
         let length = job.length;
         let mut weights = vec![0.0; length * length];
         let mut dropped = vec![0.0; length * length];
         let mut d_scores = vec![0.0; length * length];
-        for (h, head) in self.heads(qkv, &job, width).iter().enumerate() {
+        for (h, head) in self.heads(qkv, job, width).iter().enumerate() {
             let part = |kind: usize| kind * width + h * head.width;
             let dy = Matrix::rows_of(
                 &dy[job.first * width + h * head.width..],
@@ -133,7 +135,7 @@ impl SelfAttention {
                 }
             }
             dropped.copy_from_slice(&weights);
-            apply_masks(masks, &job, h, &mut dropped);
+            apply_masks(masks, job, h, &mut dropped);
 
             // dV = A^T dy, dA = dy V^T.
             let dv = MatrixMut::rows_of(&mut job.output[part(2)..], length, head.width, 3 * width);
@@ -149,13 +151,12 @@ impl SelfAttention {
             multiply(d_weights, &dy, &head.v.t(), 1.0, false, Threads::One);
 
             // dP = mask dA, dS = P (dP - sum_j P dP).
-            apply_masks(masks, &job, h, &mut d_scores);
+            apply_masks(masks, job, h, &mut d_scores);
             for (ds, p) in d_scores
                 .chunks_exact_mut(length)
                 .zip(weights.chunks_exact(length))
             {
-                let dot: f32 = ds.iter().zip(p).map(|(d, p)| d * p).sum();
-                ds.iter_mut().zip(p).for_each(|(d, p)| *d = p * (*d - dot));
+                softmax_backward(ds, p);
             }
 
             // dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d).
@@ -292,4 +293,21 @@ fn softmax(row: &mut [f32]) -> f32 {
         *x /= sum;
     }
     max + sum.ln()
+}
+
+/// Makes a row of gradients of the probabilities `p` one of gradients of the scores:
+/// ds = p (dp - sum p dp).
+///
+/// The sums are f64 and divided by the sum of `p`, which rounding keeps from being 1: each row
+/// then adds up to 0 as closely as f32 allows, and so do the gradients of a key's bias.
+fn softmax_backward(gradient: &mut [f32], p: &[f32]) {
+    let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
+    for (d, p) in gradient.iter().zip(p) {
+        sum += f64::from(*p);
+        weighted += f64::from(*p) * f64::from(*d);
+    }
+    let mean = weighted / sum;
+    for (d, p) in gradient.iter_mut().zip(p) {
+        *d = (f64::from(*p) * (f64::from(*d) - mean)) as f32;
+    }
 }

@@ -41,12 +41,12 @@ impl Dropout {
     /// # Errors
     /// A tensor that is not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &Saved) -> Result<Tensor> {
+        /// Values of one task: a multiple of four, so that no two share a block of draws.
+        const CHUNK: usize = 1 << 12;
         let Some(masks) = self.masks(saved) else {
             return Ok(x.clone());
         };
         let mut y = raw::read::<f32>(x)?.to_vec();
-        // A multiple of four, so that tasks share no block of random numbers.
-        const CHUNK: usize = 1 << 12;
         y.par_chunks_mut(CHUNK)
             .enumerate()
             .for_each(|(i, values)| masks.apply(i * CHUNK, values));

@@ -219,7 +219,7 @@ impl Parameters {
             return Err(Error::internal(format!("`{name}` has another size")));
         }
         raw::update(&self.views[slot], |values| {
-            values.copy_from_slice(new_values)
+            values.copy_from_slice(new_values);
         })
     }
 

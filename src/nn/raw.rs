@@ -233,12 +233,16 @@ pub fn multiply(
     threads: Threads,
 ) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
-    assert!(k == b.rows && m == destination.rows && n == destination.columns);
+    let MatrixMut {
+        values,
+        rows,
+        columns,
+        row_stride,
+        column_stride,
+    } = destination;
+    assert!(k == b.rows && m == rows && n == columns);
     assert!(a.holds_its_elements() && b.holds_its_elements());
-    assert!(
-        last_element(m, n, destination.row_stride, destination.column_stride)
-            .is_none_or(|last| last < destination.values.len())
-    );
+    assert!(last_element(m, n, row_stride, column_stride).is_none_or(|last| last < values.len()));
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,
         Threads::All => gemm::Parallelism::Rayon(rayon::current_num_threads()),
@@ -250,9 +254,9 @@ pub fn multiply(
             m,
             n,
             k,
-            destination.values.as_mut_ptr(),
-            destination.column_stride as isize,
-            destination.row_stride as isize,
+            values.as_mut_ptr(),
+            column_stride as isize,
+            row_stride as isize,
             accumulate,
             a.values.as_ptr(),
             a.column_stride as isize,

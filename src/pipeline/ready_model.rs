@@ -58,6 +58,7 @@ impl ReadyModel {
         let (tokenizer, classifier, max_length) = match &inputs.checkpoint {
             Some(folder) => {
                 let tokenizer = Tokenizer::read(folder)?;
+                ModelConfig::read(folder)?.check_tokenizer(&tokenizer, folder)?;
                 let (classifier, report) =
                     model::load(folder, n_classes, seed, Use::Training, device)?;
                 say_loaded(&report);

@@ -245,7 +245,7 @@ fn or(a: ControlFlow<()>, b: ControlFlow<()>) -> ControlFlow<()> {
 struct Best<'a> {
     metric: &'a str,
     direction: Direction,
-    best: Option<(usize, f64, Vec<f32>)>,
+    so_far: Option<(usize, f64, Vec<f32>)>,
 }
 
 impl<'a> Best<'a> {
@@ -258,7 +258,7 @@ impl<'a> Best<'a> {
                 .metrics
                 .direction(metric)
                 .unwrap_or(Direction::HigherIsBetter),
-            best: None,
+            so_far: None,
         }
     }
 
@@ -271,7 +271,7 @@ impl<'a> Best<'a> {
             )));
         };
         let is_better = self
-            .best
+            .so_far
             .as_ref()
             .is_none_or(|(_, best, _)| match self.direction {
                 Direction::HigherIsBetter => value > *best,
@@ -280,22 +280,22 @@ impl<'a> Best<'a> {
         if is_better {
             let parameters = model.parameters();
             let state = raw::read::<f32>(parameters.state())?;
-            self.best = Some((epoch, value, state[..parameters.n_elements()].to_vec()));
+            self.so_far = Some((epoch, value, state[..parameters.n_elements()].to_vec()));
         }
         Ok(())
     }
 
     fn restore(&self, model: &Classifier) -> Result<()> {
-        let Some((_, _, values)) = &self.best else {
+        let Some((_, _, values)) = &self.so_far else {
             return Ok(());
         };
         raw::update(model.parameters().state(), |state| {
-            state[..values.len()].copy_from_slice(values)
+            state[..values.len()].copy_from_slice(values);
         })
     }
 
     fn outcome(&self, n_steps: usize, n_epochs: usize) -> Outcome {
-        let best = self.best.as_ref();
+        let best = self.so_far.as_ref();
         Outcome {
             best_epoch: best.map_or(n_epochs.saturating_sub(1), |(epoch, _, _)| *epoch),
             best_metric: best.map(|(_, value, _)| *value),

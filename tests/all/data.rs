@@ -15,10 +15,10 @@ use enginora_rs::error::ErrorKind;
 use enginora_rs::random::{Purpose, Stream};
 
 /// A folder for one test, removed at its end.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("data-{}-{count}", std::process::id());
@@ -27,14 +27,14 @@ impl Folder {
         Self(path)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, bytes).unwrap();
         path
     }
 
     /// The message without the folder.
-    fn shown(&self, error: &impl ToString) -> String {
+    pub fn shown(&self, error: &impl ToString) -> String {
         error
             .to_string()
             .replace(&format!("{}/", self.0.display()), "")

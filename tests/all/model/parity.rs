@@ -1,0 +1,225 @@
+//! Against PyTorch and transformers, by the numbers that tests/fixtures/models/make.py wrote.
+
+use enginora_rs::config::TrainingConfig;
+use enginora_rs::model::{Classifier, LoadReport};
+use enginora_rs::nn::{Decay, Gradients, Saved, cross_entropy, cross_entropy_backward};
+use enginora_rs::train::{AdamW, Schedule};
+use serde_json::Value;
+
+use super::{Expected, fixture, largest_difference, load_from, logits, values};
+
+const MODELS: [&str; 3] = ["bert-tiny", "bert-tiny-3class", "roberta-tiny"];
+
+fn expected_json(name: &str) -> Value {
+    let text = std::fs::read_to_string(fixture(name).join("expected.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn model_of(name: &str, expected: &Expected) -> Classifier {
+    let (model, report) = load_from(&fixture(name), expected.shape("logits")[1], 0);
+    assert_eq!(report, LoadReport::default(), "{name}");
+    model
+}
+
+/// The mean loss over the batch; its gradients are added to `gradients`.
+fn loss_and_gradients(model: &Classifier, expected: &Expected, gradients: &Gradients) -> f64 {
+    let batch = expected.batch();
+    let mut saved = Saved::training(None);
+    let logits = model.forward(&batch, &mut saved).unwrap();
+    let losses = values(&cross_entropy(&logits, &batch.labels).unwrap());
+    let scale = 1.0 / batch.len() as f32;
+    let d_logits = cross_entropy_backward(&logits, &batch.labels, scale).unwrap();
+    model
+        .backward(&d_logits, &batch, &mut saved, gradients)
+        .unwrap();
+    losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len() as f64
+}
+
+#[test]
+fn logits_and_loss_are_those_of_pytorch() {
+    for name in MODELS {
+        let expected = Expected::read(name);
+        let model = model_of(name, &expected);
+        let difference = largest_difference(
+            &logits(&model, &expected.batch()),
+            expected.values("logits"),
+        );
+        assert!(difference <= 1e-5, "{name}: logits differ by {difference}");
+        let gradients = model.parameters().gradients().unwrap();
+        let loss = loss_and_gradients(&model, &expected, &gradients);
+        let expected_loss = expected_json(name)["loss"].as_f64().unwrap();
+        assert!((loss - expected_loss).abs() <= 1e-6, "{name}: {loss}");
+    }
+}
+
+#[test]
+fn every_gradient_is_that_of_pytorch() {
+    for name in MODELS {
+        let expected = Expected::read(name);
+        let model = model_of(name, &expected);
+        let gradients = model.parameters().gradients().unwrap();
+        loss_and_gradients(&model, &expected, &gradients);
+        let specs = model.parameters().specs();
+        let n_expected = expected.names().filter(|n| n.starts_with("grad.")).count();
+        assert_eq!(specs.len(), n_expected, "{name}");
+        let size = |values: &[f32]| values.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+        for (spec, gradient) in specs.iter().zip(gradients.values()) {
+            let what = format!("{name}: {}", spec.name);
+            let gradient_values = values(gradient);
+            assert!(gradient_values.iter().all(|g| g.is_finite()), "{what}");
+            let exact = expected.values(&format!("grad.{}", spec.name));
+            if spec.name.ends_with("self.key.bias") {
+                let query = spec.name.replace("key", "query");
+                let slot = specs.iter().position(|s| s.name == query).unwrap();
+                let ratio = size(&gradient_values) / size(&values(&gradients.values()[slot]));
+                assert!(ratio < 1e-6, "{what}: {ratio} of the query bias's");
+                continue;
+            }
+            let largest = exact.iter().fold(0.0_f64, |max, g| max.max(g.abs()));
+            let difference = largest_difference(&gradient_values, exact);
+            assert!(
+                difference <= 1e-4 * largest,
+                "{what}: {difference} of {largest}"
+            );
+            // Where the batch holds a row, and everywhere else, nothing is cut off.
+            let width = spec.shape.last().unwrap();
+            let is_table = spec.name.contains("_embeddings.");
+            for (row, exact) in gradient_values
+                .chunks_exact(*width)
+                .zip(exact.chunks_exact(*width))
+            {
+                let is_zero = row.iter().all(|g| *g == 0.0);
+                let should_be = is_table && exact.iter().all(|g| *g == 0.0);
+                assert_eq!(is_zero, should_be, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn twenty_steps_of_adamw_are_those_of_pytorch() {
+    for name in MODELS {
+        let expected = Expected::read(name);
+        let training = &expected_json(name)["training"];
+        let number = |key: &str| training[key].as_f64().unwrap();
+        let series = |key: &str| -> Vec<f64> {
+            let values = training[key].as_array().unwrap().iter();
+            values.map(|x| x.as_f64().unwrap()).collect()
+        };
+        let config = TrainingConfig {
+            learning_rate: number("learning_rate"),
+            weight_decay: number("weight_decay"),
+            max_grad_norm: number("max_grad_norm"),
+            adam_epsilon: number("epsilon"),
+            adam_beta1: training["betas"][0].as_f64().unwrap(),
+            adam_beta2: training["betas"][1].as_f64().unwrap(),
+            ..TrainingConfig::default()
+        };
+        let n_steps = number("steps") as usize;
+        let model = model_of(name, &expected);
+        let parameters = model.parameters();
+
+        let decayed: Vec<&str> = parameters
+            .specs()
+            .iter()
+            .filter(|spec| spec.decay == Decay::Yes)
+            .map(|spec| spec.name.as_str())
+            .collect();
+        assert_eq!(training["decayed"], serde_json::json!(decayed), "{name}");
+
+        let schedule = Schedule::new(&config, n_steps);
+        let mut optimizer = AdamW::new(&config, parameters);
+        let gradients = parameters.gradients().unwrap();
+        let [losses, norms, rates] = ["losses", "gradient_norms", "learning_rates"].map(series);
+        for step in 0..n_steps {
+            gradients.clear().unwrap();
+            let loss = loss_and_gradients(&model, &expected, &gradients);
+            let rate = schedule.learning_rate(step);
+            let norm = optimizer.step(parameters, &gradients, rate).unwrap();
+            let what = format!("{name}, step {step}");
+            assert!((loss - losses[step]).abs() <= 1e-4, "{what}: loss {loss}");
+            assert!(
+                (norm - norms[step]).abs() <= 1e-4 * norms[step],
+                "{what}: norm {norm}, expected {}",
+                norms[step]
+            );
+            assert!((rate - rates[step]).abs() <= 1e-15, "{what}: rate {rate}");
+        }
+        gradients.clear().unwrap();
+        let loss = loss_and_gradients(&model, &expected, &gradients);
+        assert!(
+            (loss - number("final_loss")).abs() <= 1e-4,
+            "{name}: {loss}"
+        );
+        for watched in training["final_parameters"].as_array().unwrap() {
+            let watched = watched.as_str().unwrap();
+            let value = values(parameters.value(watched).unwrap());
+            let exact = expected.values(&format!("final.{watched}"));
+            let difference = largest_difference(&value, exact);
+            // A twentieth of one step's length.
+            assert!(difference <= 5e-5, "{name}: {watched}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn weights_of_16_bits_give_the_logits_of_pytorch() {
+    for name in ["model_f16", "model_bf16"] {
+        let expected = Expected::read(name);
+        let model = model_of(name, &expected);
+        let batch = Expected::read("bert-tiny").batch();
+        let difference = largest_difference(&logits(&model, &batch), expected.values("logits"));
+        assert!(difference <= 1e-5, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn an_old_checkpoint_without_prefix_and_head_has_the_same_encoder() {
+    let name = "bert-tiny-legacy";
+    let (model, report) = load_from(&fixture(name), 2, 5);
+    assert_eq!(
+        serde_json::json!(report.initialized),
+        expected_json(name)["classifier_missing"]
+    );
+    assert_eq!(report.unused, Vec::<String>::new());
+
+    // With the head of the checkpoint that it was made from, the logits are that one's.
+    let expected = Expected::read("bert-tiny");
+    let original = model_of("bert-tiny", &expected);
+    for name in &report.initialized {
+        let of_original = values(original.parameters().value(name).unwrap());
+        let drawn = values(model.parameters().value(name).unwrap());
+        assert_ne!(drawn, of_original, "{name}");
+        model.parameters().set(name, &of_original).unwrap();
+    }
+    let batch = expected.batch();
+    assert_eq!(logits(&model, &batch), logits(&original, &batch));
+}
+
+#[test]
+fn a_new_head_is_drawn_as_the_config_says_and_depends_on_the_seed() {
+    let folder = fixture("bert-tiny-legacy");
+    let weights = |seed, name| {
+        let (model, _) = load_from(&folder, 2, seed);
+        values(model.parameters().value(name).unwrap())
+    };
+    let pooler = "bert.pooler.dense.weight";
+    assert_eq!(weights(5, pooler), weights(5, pooler));
+    assert_ne!(weights(5, pooler), weights(6, pooler));
+    let drawn = weights(5, pooler);
+    let variance = drawn.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / drawn.len() as f64;
+    // 1,024 draws: the standard deviation's own is 2.2 % of it.
+    assert!((variance.sqrt() / 0.02 - 1.0).abs() < 0.1, "{variance}");
+    assert!(weights(5, "classifier.bias").iter().all(|b| *b == 0.0));
+}
+
+#[test]
+fn a_head_for_another_number_of_classes_is_new() {
+    let (model, report) = load_from(&fixture("bert-tiny"), 4, 1);
+    assert_eq!(report.initialized, ["classifier.bias", "classifier.weight"]);
+    assert_eq!(report.unused, Vec::<String>::new());
+    assert_eq!(
+        logits(&model, &Expected::read("bert-tiny").batch()).len(),
+        24
+    );
+}

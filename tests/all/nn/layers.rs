@@ -1,0 +1,335 @@
+//! Every layer, with inputs, and its formula written out in candle's differentiable operations.
+
+use candle_core::{D, Result as CandleResult, Tensor};
+use enginora_rs::data::Sequences;
+use enginora_rs::error::Result;
+use enginora_rs::nn::{
+    Activation, Dropout, EmbeddingSum, Gradients, LayerNorm, Linear, Parameters, QueryKeyValue,
+    ResidualLayerNorm, Saved, SelfAttention, Vars, cross_entropy, cross_entropy_backward,
+    first_tokens, first_tokens_backward,
+};
+
+use super::{KEY, ids, normal, values, with_parameters};
+
+pub type Forward = dyn Fn(&[Tensor], &mut Saved) -> Result<Tensor>;
+pub type Backward = dyn Fn(&Tensor, &mut Saved, &Gradients) -> Result<Vec<Tensor>>;
+/// Inputs and parameters (in the order of the names), all f64 -> output.
+pub type Formula = dyn Fn(&[Tensor], &[Tensor]) -> CandleResult<Tensor>;
+
+/// One layer under test.
+pub struct Case {
+    pub name: String,
+    pub parameters: Parameters,
+    pub inputs: Vec<Tensor>,
+    pub forward: Box<Forward>,
+    pub backward: Box<Backward>,
+    pub formula: Box<Formula>,
+}
+
+impl Case {
+    /// The output, and the gradients of dy times it: those of the inputs, then those of the
+    /// parameters.
+    pub fn run(&self, dy: &Tensor) -> (Tensor, Vec<Tensor>) {
+        let gradients = self.parameters.gradients().unwrap();
+        let mut saved = Saved::training(Some(KEY));
+        let y = (self.forward)(&self.inputs, &mut saved).unwrap();
+        let mut d = (self.backward)(dy, &mut saved, &gradients).unwrap();
+        assert!(saved.is_empty(), "{}: something is left over", self.name);
+        d.extend_from_slice(gradients.values());
+        (y, d)
+    }
+
+    /// Names for the gradients that `run` returns.
+    pub fn gradient_names(&self) -> Vec<String> {
+        let inputs = (0..self.inputs.len()).map(|i| format!("input {i}"));
+        let parameters = self.parameters.specs().iter().map(|spec| spec.name.clone());
+        inputs
+            .chain(parameters)
+            .map(|name| format!("{}: {name}", self.name))
+            .collect()
+    }
+
+    pub fn output(&self, inputs: &[Tensor]) -> Tensor {
+        (self.forward)(inputs, &mut Saved::training(Some(KEY))).unwrap()
+    }
+}
+
+pub fn all() -> Vec<Case> {
+    let mut cases = vec![
+        query_key_value(),
+        layer_norm(),
+        residual_layer_norm(0.0),
+        residual_layer_norm(0.4),
+        embedding_sum(),
+        first_tokens_case(),
+        cross_entropy_case(),
+        dropout(),
+        attention(&[1], 0.0),
+        attention(&[1, 5, 2, 1, 3], 0.0),
+        attention(&[4, 1, 5], 0.4),
+    ];
+    cases.push(linear("no activation", None, |x| Ok(x.clone())));
+    cases.push(linear("gelu", Some(Activation::Gelu), Tensor::gelu_erf));
+    cases.push(linear("gelu_new", Some(Activation::GeluTanh), Tensor::gelu));
+    cases.push(linear("relu", Some(Activation::Relu), Tensor::relu));
+    cases.push(linear("tanh", Some(Activation::Tanh), Tensor::tanh));
+    cases
+}
+
+fn linear(
+    name: &str,
+    activation: Option<Activation>,
+    formula: fn(&Tensor) -> CandleResult<Tensor>,
+) -> Case {
+    let (parameters, layer) = with_parameters(|vars| Linear::new(vars, 5, 4, 1.0, activation));
+    // Biases far from 0 keep the finite differences away from ReLU's corner, and products with
+    // small weights keep the other functions where they bend.
+    let (bias, scale) = match activation {
+        Some(Activation::Relu) => ([4.0, -4.0, 5.0, 3.0], 0.3),
+        _ => ([0.1, -0.7, 1.2, 0.4], 0.3),
+    };
+    parameters.set("bias", &bias).unwrap();
+    let weight: Vec<f32> = values(&normal(1, &[20]))
+        .iter()
+        .map(|w| w * scale)
+        .collect();
+    parameters.set("weight", &weight).unwrap();
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    Case {
+        name: format!("linear, {name}"),
+        parameters,
+        // More rows than one task takes, so that sums over tasks are seen as well.
+        inputs: vec![normal(2, &[70, 5])],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], saved)),
+        backward: Box::new(move |dy, saved, grads| Ok(vec![again.backward(dy, saved, grads)?])),
+        formula: Box::new(move |x, p| formula(&project(&x[0], &p[1], &p[0])?)),
+    }
+}
+
+fn query_key_value() -> Case {
+    let names = ["query", "key", "value"];
+    let (parameters, layer) = with_parameters(|vars| QueryKeyValue::new(vars, names, 6, 1.0));
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    Case {
+        name: "query, key, value".into(),
+        parameters,
+        inputs: vec![normal(3, &[66, 6])],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], saved)),
+        backward: Box::new(move |dy, saved, grads| Ok(vec![again.backward(dy, saved, grads)?])),
+        // In the order of the names the key comes first, and a bias before its weight.
+        formula: Box::new(|x, p| {
+            let part = |i: usize| project(&x[0], &p[2 * i + 1], &p[2 * i]);
+            Tensor::cat(&[part(1)?, part(0)?, part(2)?], 1)
+        }),
+    }
+}
+
+fn layer_norm() -> Case {
+    let (parameters, layer) = with_parameters(|vars| LayerNorm::new(vars, 7, 1e-5));
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    Case {
+        name: "layer norm".into(),
+        parameters,
+        inputs: vec![normal(4, &[67, 7])],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], saved)),
+        backward: Box::new(move |dy, saved, grads| Ok(vec![again.backward(dy, saved, grads)?])),
+        formula: Box::new(|x, p| normalize(&x[0], &p[1], &p[0], 1e-5)),
+    }
+}
+
+fn residual_layer_norm(rate: f64) -> Case {
+    let shape = [67, 8];
+    let mask = mask(rate, &shape);
+    let (parameters, layer) =
+        with_parameters(|vars| ResidualLayerNorm::new(vars, shape[1], 1e-6, rate));
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    Case {
+        name: format!("residual layer norm, dropout {rate}"),
+        parameters,
+        inputs: vec![normal(5, &shape), normal(6, &shape)],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], &x[1], saved)),
+        backward: Box::new(move |dy, saved, grads| {
+            let (dx, d_residual) = again.backward(dy, saved, grads)?;
+            Ok(vec![dx, d_residual])
+        }),
+        formula: Box::new(move |x, p| normalize(&((&x[0] * &mask)? + &x[1])?, &p[1], &p[0], 1e-6)),
+    }
+}
+
+fn embedding_sum() -> Case {
+    let tables = [("word", 9), ("position", 4)];
+    let (parameters, layer) = with_parameters(|vars| EmbeddingSum::new(vars, &tables, 3, 1.0));
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    // Rows that are looked up twice, and rows that are not looked up.
+    let word = ids(&[8, 0, 8, 3, 3, 3]);
+    let position = ids(&[0, 1, 2, 0, 1, 0]);
+    let of_formula = [word.clone(), position.clone()];
+    Case {
+        name: "embedding sum".into(),
+        parameters,
+        inputs: vec![],
+        forward: Box::new(move |_, saved| layer.forward(&[&word, &position], saved)),
+        backward: Box::new(move |dy, saved, grads| {
+            again.backward(dy, saved, grads)?;
+            Ok(vec![])
+        }),
+        formula: Box::new(move |_, p| {
+            p[1].index_select(&of_formula[0], 0)? + p[0].index_select(&of_formula[1], 0)?
+        }),
+    }
+}
+
+fn first_tokens_case() -> Case {
+    let (parameters, ()) = with_parameters(|_: &Vars<'_>| Ok(()));
+    let sequences = Sequences::of_lengths([2, 1, 4]);
+    let again = sequences.clone();
+    Case {
+        name: "first tokens".into(),
+        parameters,
+        inputs: vec![normal(8, &[7, 3])],
+        forward: Box::new(move |x, _| first_tokens(&x[0], &sequences)),
+        backward: Box::new(move |dy, _, _| Ok(vec![first_tokens_backward(dy, &again)?])),
+        formula: Box::new(|x, _| x[0].index_select(&ids(&[0, 2, 3]), 0)),
+    }
+}
+
+/// The output is the losses' sum times 0.25, so that the gradient for dy = 1 is the layer's.
+fn cross_entropy_case() -> Case {
+    let (parameters, ()) = with_parameters(|_: &Vars<'_>| Ok(()));
+    let labels = ids(&[2, 0, 1, 2]);
+    let again = labels.clone();
+    let logits = normal(9, &[4, 3]);
+    let kept = logits.clone();
+    let one_hot = ids(&[0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1])
+        .reshape((4, 3))
+        .unwrap();
+    Case {
+        name: "cross entropy".into(),
+        parameters,
+        inputs: vec![logits],
+        forward: Box::new(move |x, _| Ok((cross_entropy(&x[0], &labels)?.sum_all()? * 0.25)?)),
+        backward: Box::new(move |dy, _, _| {
+            let scale = 0.25 * dy.to_scalar::<f32>()?;
+            Ok(vec![cross_entropy_backward(&kept, &again, scale)?])
+        }),
+        formula: Box::new(move |x, _| {
+            let log_sum = x[0].exp()?.sum_keepdim(1)?.log()?;
+            let picked = (&x[0] * one_hot.to_dtype(candle_core::DType::F64)?)?.sum_all()?;
+            (log_sum.sum_all()? - picked)? * 0.25
+        }),
+    }
+}
+
+fn dropout() -> Case {
+    let shape = [9, 7];
+    let (parameters, layer) = with_parameters(|vars| Ok(Dropout::new(vars, 0.4)));
+    let again = layer.clone();
+    let mask = mask(0.4, &shape);
+    Case {
+        name: "dropout".into(),
+        parameters,
+        inputs: vec![normal(10, &shape)],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], saved)),
+        backward: Box::new(move |dy, saved, _| Ok(vec![again.backward(dy, saved)?])),
+        formula: Box::new(move |x, _| &x[0] * &mask),
+    }
+}
+
+fn attention(lengths: &[usize], rate: f64) -> Case {
+    const N_HEADS: usize = 2;
+    const HEAD_WIDTH: usize = 5;
+    let width = N_HEADS * HEAD_WIDTH;
+    let (parameters, layer) = with_parameters(|vars| Ok(SelfAttention::new(vars, N_HEADS, rate)));
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    let sequences = Sequences::of_lengths(lengths.iter().copied());
+    let [seen, seen_again] = [sequences.clone(), sequences.clone()];
+    let masks = attention_masks(&layer, &sequences, N_HEADS, HEAD_WIDTH);
+    Case {
+        name: format!("attention, lengths {lengths:?}, dropout {rate}"),
+        parameters,
+        inputs: vec![normal(11, &[sequences.n_tokens(), 3 * width])],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], &seen, saved)),
+        backward: Box::new(move |dy, saved, _| Ok(vec![again.backward(dy, &seen_again, saved)?])),
+        formula: Box::new(move |x, _| {
+            let mut rows = Vec::new();
+            for (s, range) in sequences.ranges().enumerate() {
+                let qkv = x[0].narrow(0, range.start, range.len())?;
+                let mut heads = Vec::new();
+                for h in 0..N_HEADS {
+                    let part = |kind: usize| {
+                        let start = kind * width + h * HEAD_WIDTH;
+                        qkv.narrow(1, start, HEAD_WIDTH)?.contiguous()
+                    };
+                    let scores = part(0)?.matmul(&part(1)?.t()?.contiguous()?)?;
+                    let powers = (scores / (HEAD_WIDTH as f64).sqrt())?.exp()?;
+                    let weights = powers.broadcast_div(&powers.sum_keepdim(1)?)?;
+                    heads.push((weights * &masks[s * N_HEADS + h])?.matmul(&part(2)?)?);
+                }
+                rows.push(Tensor::cat(&heads, 1)?);
+            }
+            Tensor::cat(&rows, 0)
+        }),
+    }
+}
+
+/// The mask of the first place with dropout, as its output for ones shows it; f64.
+pub fn mask(rate: f64, shape: &[usize]) -> Tensor {
+    let (_, place) = with_parameters(|vars| Ok(Dropout::new(vars, rate)));
+    let ones = Tensor::ones(shape, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let mask = place.forward(&ones, &Saved::training(Some(KEY))).unwrap();
+    mask.to_dtype(candle_core::DType::F64).unwrap()
+}
+
+/// The masks of each sequence and head, (L, L) f64, as they show where all weights are equal
+/// and each value vector is a one at its token's place: the output is mask / L then.
+fn attention_masks(
+    layer: &SelfAttention,
+    sequences: &Sequences,
+    n_heads: usize,
+    head_width: usize,
+) -> Vec<Tensor> {
+    let width = n_heads * head_width;
+    let mut qkv = vec![0.0_f32; sequences.n_tokens() * 3 * width];
+    for range in sequences.ranges() {
+        assert!(range.len() <= head_width, "a token has no place");
+        for (i, token) in range.enumerate() {
+            for h in 0..n_heads {
+                qkv[token * 3 * width + 2 * width + h * head_width + i] = 1.0;
+            }
+        }
+    }
+    let shape = (sequences.n_tokens(), 3 * width);
+    let qkv = Tensor::from_vec(qkv, shape, &candle_core::Device::Cpu).unwrap();
+    let y = layer
+        .forward(&qkv, sequences, &mut Saved::training(Some(KEY)))
+        .unwrap();
+    let mut masks = Vec::new();
+    for range in sequences.ranges() {
+        let length = range.len();
+        for h in 0..n_heads {
+            let rows = y.narrow(0, range.start, length).unwrap();
+            let weights = rows.narrow(1, h * head_width, length).unwrap();
+            let mask = weights.to_dtype(candle_core::DType::F64).unwrap();
+            masks.push((mask * length as f64).unwrap());
+        }
+    }
+    masks
+}
+
+/// x W^T + b.
+fn project(x: &Tensor, weight: &Tensor, bias: &Tensor) -> CandleResult<Tensor> {
+    x.matmul(&weight.t()?)?.broadcast_add(bias)
+}
+
+fn normalize(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> CandleResult<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let y = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
+    y.broadcast_mul(weight)?.broadcast_add(bias)
+}
