@@ -5,47 +5,13 @@ mod bad_files;
 mod good_files;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use enginora_rs::config::DataConfig;
 use enginora_rs::data::{LabelSpace, Subset, read_evaluation, read_training, stratified_split};
 use enginora_rs::error::ErrorKind;
 use enginora_rs::random::{Purpose, Stream};
 
-/// A folder for one test, removed at its end.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("data-{}-{count}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    /// The message without the folder.
-    pub fn shown(&self, error: &impl ToString) -> String {
-        error
-            .to_string()
-            .replace(&format!("{}/", self.0.display()), "")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::scratch::Scratch;
 
 fn config(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
     let mut config = DataConfig::default();
@@ -102,7 +68,7 @@ fn more_classes_than_observed_are_made_up_and_fewer_are_an_error() {
         let space = LabelSpace::from_labels(labels.iter().copied());
         assert_eq!(space.extended_to(num_labels).unwrap().names(), names);
     }
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let path = folder.write("train.csv", b"a,x\nb,y\nc,z\nd,x\n");
     let (dataset, space) = read_training(&path, &config(|_| ()), Some(4)).unwrap();
     assert_eq!((dataset.labels(), space.len()), (vec![0, 1, 2, 0], 4));
@@ -117,7 +83,7 @@ fn more_classes_than_observed_are_made_up_and_fewer_are_an_error() {
 
 #[test]
 fn a_subset_is_sorted_and_gives_its_examples() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let path = folder.write("train.csv", b"a,x\nb,y\nc,x\nd,y\n");
     let (dataset, _) = read_training(&path, &config(|_| ()), None).unwrap();
     assert_eq!(dataset.all().indices(), [0, 1, 2, 3]);

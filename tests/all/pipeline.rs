@@ -3,26 +3,27 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// A folder of its own for a test, removed when the test is done.
-struct Scratch(PathBuf);
+use crate::scratch::Scratch;
 
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("enginora-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+/// A folder to run the program in.
+struct Project(Scratch);
+
+impl Project {
+    fn new() -> Self {
+        Self(Scratch::new())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        self.0.write(name, text);
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -32,7 +33,7 @@ impl Scratch {
     fn run_with_threads(&self, arguments: &[&str], n_threads: &str) -> Output {
         Command::new(env!("CARGO_BIN_EXE_enginora-rs"))
             .args(arguments)
-            .current_dir(&self.0)
+            .current_dir(self.path())
             .env("RAYON_NUM_THREADS", n_threads)
             .output()
             .unwrap()
@@ -47,7 +48,7 @@ impl Scratch {
     }
 
     fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.0.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+        fs::read_to_string(self.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
     /// The files of a run with their hashes, as its manifest has them.
@@ -59,12 +60,6 @@ impl Scratch {
             .iter()
             .map(|(name, entry)| (name.clone(), entry["sha256"].as_str().unwrap().to_owned()))
             .collect()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -104,20 +99,20 @@ testing: {dataset_path: test.csv}
 control: {dataset_path: control.csv}
 ";
 
-fn tiny_project(name: &str) -> Scratch {
-    let scratch = Scratch::new(name);
-    scratch.write("train.csv", &sentences("train", 48));
-    scratch.write("test.csv", &sentences("test", 10));
-    scratch.write("control.csv", &sentences("control", 6));
-    scratch.write("run.yaml", CONFIG);
-    scratch
+fn tiny_project() -> Project {
+    let project = Project::new();
+    project.write("train.csv", &sentences("train", 48));
+    project.write("test.csv", &sentences("test", 10));
+    project.write("control.csv", &sentences("control", 6));
+    project.write("run.yaml", CONFIG);
+    project
 }
 
 const LOOP: [&str; 3] = ["loop", "--config", "run.yaml"];
 
 #[test]
 fn a_run_leaves_everything_that_the_summary_names() {
-    let project = tiny_project("leaves");
+    let project = tiny_project();
     let summary = project.succeed(&LOOP);
     let expected = [
         "best_model/config.json",
@@ -142,7 +137,7 @@ fn a_run_leaves_everything_that_the_summary_names() {
     assert_eq!(manifest.keys().collect::<Vec<_>>(), expected);
     for name in expected {
         assert!(
-            project.0.join("out").join(name).exists(),
+            project.path().join("out").join(name).exists(),
             "{name} is not shown in out/"
         );
     }
@@ -152,7 +147,10 @@ fn a_run_leaves_everything_that_the_summary_names() {
             .last()
             .unwrap()
             .trim_end_matches(':');
-        assert!(project.0.join(path).exists(), "the summary names {path}");
+        assert!(
+            project.path().join(path).exists(),
+            "the summary names {path}"
+        );
     }
     for stage in ["train", "validation", "test", "control"] {
         assert!(
@@ -187,7 +185,7 @@ fn a_run_leaves_everything_that_the_summary_names() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_with_one_thread_and_with_two() {
-    let project = tiny_project("seeds");
+    let project = tiny_project();
     let run = |seed: &str, threads: &str| {
         let seed = format!("random_state={seed}");
         let arguments = [&LOOP[..], &["--set", &seed]].concat();
@@ -225,7 +223,7 @@ fn the_same_seed_gives_the_same_bytes_with_one_thread_and_with_two() {
 
 #[test]
 fn dynamics_recorded_during_training_are_those_of_the_training_pass() {
-    let project = tiny_project("during");
+    let project = tiny_project();
     project.succeed(&LOOP);
     let during = [&LOOP[..], &["--set", "cartography.record=during_training"]].concat();
     project.succeed(&during);
@@ -245,7 +243,7 @@ fn dynamics_recorded_during_training_are_those_of_the_training_pass() {
 
 #[test]
 fn a_subset_run_trains_on_what_the_map_of_the_earlier_run_picks() {
-    let project = tiny_project("subset");
+    let project = tiny_project();
     project.succeed(&LOOP);
     let before = project.manifest("out/runs/0001");
     let selector = "training.selectors=[{name: data_cartography, args: {ambiguous: 0.25, easy-to-learn: 0.25}}]";
@@ -265,9 +263,9 @@ fn a_subset_run_trains_on_what_the_map_of_the_earlier_run_picks() {
     assert!(!project.manifest("out/runs/0002").contains_key("map.jsonl"));
     // The first run is what it was, and its map is still shown.
     assert_eq!(before, project.manifest("out/runs/0001"));
-    let shown = fs::read_link(project.0.join("out/map.jsonl")).unwrap();
+    let shown = fs::read_link(project.path().join("out/map.jsonl")).unwrap();
     assert_eq!(shown, Path::new("runs/0001/map.jsonl"));
-    let shown = fs::read_link(project.0.join("out/metrics.yaml")).unwrap();
+    let shown = fs::read_link(project.path().join("out/metrics.yaml")).unwrap();
     assert_eq!(shown, Path::new("runs/0002/metrics.yaml"));
 }
 
@@ -285,7 +283,7 @@ fn featureset(prefix: &str, n: usize) -> String {
 
 #[test]
 fn the_python_projects_configs_run_unmodified_one_after_the_other() {
-    let project = Scratch::new("seed-configs");
+    let project = Project::new();
     for (stage, n) in [
         ("train", 30),
         ("validation", 6),
@@ -296,7 +294,7 @@ fn the_python_projects_configs_run_unmodified_one_after_the_other() {
         project.write(&name, &featureset(&stage[..2], n));
     }
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let work = project.0.join("experiments/cartography");
+    let work = project.path().join("experiments/cartography");
     fs::create_dir_all(&work).unwrap();
     let run = |name: &str| {
         let config = fixtures.join("seed_configs").join(name);
@@ -352,7 +350,7 @@ fn the_python_projects_configs_run_unmodified_one_after_the_other() {
 
 #[test]
 fn pairs_of_texts_with_named_labels_train_without_a_validation_set() {
-    let project = Scratch::new("pairs");
+    let project = Project::new();
     let rows = (0..24).fold(String::new(), |mut text, i| {
         let label = ["entailment", "neutral", "contradiction"][i % 3];
         let _ = writeln!(
@@ -374,7 +372,7 @@ fn pairs_of_texts_with_named_labels_train_without_a_validation_set() {
 
 /// Runs the tiny project with changes and checks the exit code and what is said about it.
 fn check_refused(name: &str, sets: &[&str], code: i32, said: &str) {
-    let project = tiny_project(name);
+    let project = tiny_project();
     project.write("one_class.csv", "id,text,label\n1,a,x\n2,b,x\n");
     project.write(
         "ragged.csv",
@@ -382,7 +380,7 @@ fn check_refused(name: &str, sets: &[&str], code: i32, said: &str) {
     );
     project.write("new_label.csv", "id,text,label\n1,good film,7\n");
     project.write("a_file", "");
-    fs::create_dir_all(project.0.join("empty_folder")).unwrap();
+    fs::create_dir_all(project.path().join("empty_folder")).unwrap();
     let mut arguments = LOOP.to_vec();
     for set in sets {
         arguments.extend(["--set", set]);
@@ -396,7 +394,7 @@ fn check_refused(name: &str, sets: &[&str], code: i32, said: &str) {
     );
     if code != 70 {
         assert!(
-            !project.0.join("out").exists(),
+            !project.path().join("out").exists(),
             "{name}: nothing is made before all is checked"
         );
     }
@@ -480,7 +478,7 @@ fn what_is_wrong_is_said_with_its_exit_code_before_anything_is_made() {
 
 #[test]
 fn an_output_folder_that_cannot_be_made_is_said() {
-    let project = tiny_project("output-dir");
+    let project = tiny_project();
     project.write("a_file", "");
     let output = project.run(&[&LOOP[..], &["--output-dir", "a_file"]].concat());
     assert_eq!(output.status.code(), Some(73));
@@ -489,20 +487,20 @@ fn an_output_folder_that_cannot_be_made_is_said() {
 
 #[test]
 fn validate_checks_without_training_and_schema_prints_a_schema() {
-    let project = tiny_project("validate");
+    let project = tiny_project();
     let said = project.succeed(&["validate", "--config", "run.yaml"]);
     assert!(
         said.contains("48 examples") && said.contains("12 examples of the training file"),
         "{said}"
     );
-    assert!(!project.0.join("out").exists());
+    assert!(!project.path().join("out").exists());
     let schema: Value = serde_json::from_str(&project.succeed(&["schema"])).unwrap();
     assert!(schema["properties"]["training"].is_object());
 }
 
 #[test]
 fn the_command_line_explains_itself() {
-    let project = Scratch::new("help");
+    let project = Project::new();
     for (arguments, code, said) in [
         (&["--help"][..], 0, "loop"),
         (&["loop", "--help"], 0, "--output-dir"),

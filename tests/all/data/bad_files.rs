@@ -6,7 +6,8 @@ use enginora_rs::config::{DataConfig, HasHeader};
 use enginora_rs::data::{LabelSpace, read_evaluation, read_training};
 use enginora_rs::error::ErrorKind;
 
-use super::{Folder, config};
+use super::config;
+use crate::scratch::Scratch;
 
 fn many_ragged_rows() -> Vec<u8> {
     let mut text = String::from("text,label\na,0\nb,1\n");
@@ -436,7 +437,7 @@ fn what_is_wrong_with_a_training_file_is_said_with_its_line_and_remedy() {
             "one_class.jsonl: every example has the label `yes`: a classifier needs at least two labels",
         ),
     ];
-    let folder = Folder::new();
+    let folder = Scratch::new();
     for (name, bytes, change, expected) in cases {
         let path = folder.write(name, bytes);
         let error = read_training(&path, &config(change), None).unwrap_err();
@@ -447,8 +448,8 @@ fn what_is_wrong_with_a_training_file_is_said_with_its_line_and_remedy() {
 
 #[test]
 fn a_file_that_is_not_there_and_a_folder_are_missing_input() {
-    let folder = Folder::new();
-    fs::create_dir(folder.0.join("data.csv")).unwrap();
+    let folder = Scratch::new();
+    fs::create_dir(folder.path().join("data.csv")).unwrap();
     for (name, expected) in [
         (
             "train.csv",
@@ -457,7 +458,7 @@ fn a_file_that_is_not_there_and_a_folder_are_missing_input() {
         ),
         ("data.csv", "data.csv: a folder, expected a data file"),
     ] {
-        let error = read_training(&folder.0.join(name), &config(|_| ()), None).unwrap_err();
+        let error = read_training(&folder.path().join(name), &config(|_| ()), None).unwrap_err();
         assert_eq!(folder.shown(&error), expected);
         assert_eq!(error.kind(), ErrorKind::MissingInput);
     }
@@ -498,7 +499,7 @@ fn what_is_wrong_with_an_evaluation_file_names_the_labels_of_training() {
              \x20 hint: ids are unique in a file; without an id column the row number is the id",
         ),
     ];
-    let folder = Folder::new();
+    let folder = Scratch::new();
     for (name, bytes, labels, expected) in cases {
         let path = folder.write(name, bytes);
         let space = LabelSpace::from_labels(labels.iter().copied());

@@ -3,11 +3,12 @@
 use enginora_rs::config::{DataConfig, HasHeader};
 use enginora_rs::data::{Dataset, Example, LabelSpace, read_evaluation, read_training};
 
-use super::{Folder, config};
+use super::config;
+use crate::scratch::Scratch;
 
 #[test]
 fn a_first_example_with_a_label_of_its_own_is_fine_where_training_has_that_label() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let path = folder.write("test.txt", b"a,yes\nb,no\nc,no\n");
     let space = LabelSpace::from_labels(["yes", "no"]);
     let read = read_evaluation(&path, &config(|_| ()), &space, "test").unwrap();
@@ -160,7 +161,7 @@ fn good_files_of_every_shape_give_their_examples() {
             with_ids,
         ),
     ];
-    let folder = Folder::new();
+    let folder = Scratch::new();
     for (name, bytes, change, expected) in cases {
         let path = folder.write(name, bytes);
         let (dataset, space) = read_training(&path, &config(change), None)
@@ -172,7 +173,7 @@ fn good_files_of_every_shape_give_their_examples() {
 
 #[test]
 fn empty_texts_are_allowed_with_a_warning() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     for (bytes, expected) in [
         (b"text,label\na,1\nb,0\n".as_slice(), vec![]),
         (
