@@ -5,6 +5,8 @@ mod bad_files;
 mod good_files;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use enginora_rs::config::DataConfig;
 use enginora_rs::data::{LabelSpace, Subset, read_evaluation, read_training, stratified_split};

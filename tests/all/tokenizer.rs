@@ -7,8 +7,8 @@ use enginora_rs::data::{Dataset, Example, Tokenizer, Truncation};
 use enginora_rs::error::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::data::Folder;
 use crate::model::{fixture, values};
+use crate::scratch::Scratch;
 
 const TOKENIZERS: [&str; 3] = ["bert-tiny", "bert-tiny-3class", "roberta-tiny"];
 
@@ -90,24 +90,24 @@ fn tokens_are_those_of_transformers() {
 fn a_saved_tokenizer_makes_the_same_tokens() {
     let expected = expected();
     for name in TOKENIZERS {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let tokenizer = Tokenizer::read(&fixture(name)).unwrap();
-        tokenizer.save(&folder.0, 40).unwrap();
-        check_cases(name, &Tokenizer::read(&folder.0).unwrap(), &expected);
+        tokenizer.save(folder.path(), 40).unwrap();
+        check_cases(name, &Tokenizer::read(folder.path()).unwrap(), &expected);
         // Old programs read the vocabulary alone.
         if name.starts_with("bert") {
-            fs::remove_file(folder.0.join("tokenizer.json")).unwrap();
-            check_cases(name, &Tokenizer::read(&folder.0).unwrap(), &expected);
+            fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+            check_cases(name, &Tokenizer::read(folder.path()).unwrap(), &expected);
         }
     }
 }
 
 /// The `tokenizer_config.json` that is saved for a folder's tokenizer.
 fn saved_config(source: &Path) -> Value {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let tokenizer = Tokenizer::read(source).unwrap();
-    tokenizer.save(&folder.0, 77).unwrap();
-    let text = fs::read_to_string(folder.0.join("tokenizer_config.json")).unwrap();
+    tokenizer.save(folder.path(), 77).unwrap();
+    let text = fs::read_to_string(folder.path().join("tokenizer_config.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -164,14 +164,14 @@ fn the_saved_config_says_what_transformers_needs_to_make_the_same_tokens() {
             json!("RobertaTokenizerFast"),
         ),
     ] {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         fs::copy(
             fixture(name).join("tokenizer.json"),
-            folder.0.join("tokenizer.json"),
+            folder.path().join("tokenizer.json"),
         )
         .unwrap();
         folder.write("tokenizer_config.json", config.to_string().as_bytes());
-        let saved = saved_config(&folder.0);
+        let saved = saved_config(folder.path());
         assert_eq!(saved[key], value, "{name} with {config}: {saved}");
     }
 }
@@ -180,14 +180,14 @@ fn the_saved_config_says_what_transformers_needs_to_make_the_same_tokens() {
 fn a_vocabulary_is_read_with_the_normalizer_of_its_config() {
     let text = dataset([("Café 中文", None)]);
     let ids_with = |config: Value| {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         fs::copy(
             fixture("bert-tiny").join("vocab.txt"),
-            folder.0.join("vocab.txt"),
+            folder.path().join("vocab.txt"),
         )
         .unwrap();
         folder.write("tokenizer_config.json", config.to_string().as_bytes());
-        let tokenizer = Tokenizer::read(&folder.0).unwrap();
+        let tokenizer = Tokenizer::read(folder.path()).unwrap();
         tokens(&tokenizer, &text, 40).remove(0).0
     };
     let plain = ids_with(json!({}));
@@ -205,9 +205,9 @@ fn a_vocabulary_is_read_with_the_normalizer_of_its_config() {
 
 #[test]
 fn a_folder_without_a_tokenizer_is_refused() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let check = |kind, words: &[&str]| {
-        let error = Tokenizer::read(&folder.0).unwrap_err();
+        let error = Tokenizer::read(folder.path()).unwrap_err();
         let shown = folder.shown(&error);
         assert_eq!(error.kind(), kind, "{shown}");
         for word in words {
@@ -259,10 +259,10 @@ fn trained(texts: &[String], vocab_size: usize) -> Tokenizer {
 
 /// All bytes that a tokenizer is saved as.
 fn saved(tokenizer: &Tokenizer) -> Vec<Vec<u8>> {
-    let folder = Folder::new();
-    tokenizer.save(&folder.0, 64).unwrap();
+    let folder = Scratch::new();
+    tokenizer.save(folder.path(), 64).unwrap();
     ["tokenizer.json", "vocab.txt", "tokenizer_config.json"]
-        .map(|name| fs::read(folder.0.join(name)).unwrap())
+        .map(|name| fs::read(folder.path().join(name)).unwrap())
         .to_vec()
 }
 
@@ -329,9 +329,9 @@ fn the_most_frequent_pairs_become_pieces_first() {
 fn a_trained_tokenizer_knows_the_texts_that_it_was_made_from() {
     let texts = training_texts();
     let tokenizer = trained(&texts, 200);
-    let folder = Folder::new();
-    tokenizer.save(&folder.0, 64).unwrap();
-    let read = Tokenizer::read(&folder.0).unwrap();
+    let folder = Scratch::new();
+    tokenizer.save(folder.path(), 64).unwrap();
+    let read = Tokenizer::read(folder.path()).unwrap();
     let dataset = dataset(texts.iter().map(|text| (text.as_str(), None)));
     let ours = tokens(&tokenizer, &dataset, 64);
     assert_eq!(ours, tokens(&read, &dataset, 64));
@@ -391,9 +391,9 @@ fn a_text_without_a_token_is_refused_where_the_tokenizer_adds_none() {
     let source = fixture("bert-tiny-3class").join("tokenizer.json");
     let mut json: Value = serde_json::from_slice(&fs::read(source).unwrap()).unwrap();
     json["post_processor"] = Value::Null;
-    let folder = Folder::new();
+    let folder = Scratch::new();
     folder.write("tokenizer.json", json.to_string().as_bytes());
-    let tokenizer = Tokenizer::read(&folder.0).unwrap();
+    let tokenizer = Tokenizer::read(folder.path()).unwrap();
     let dataset = dataset([("good", None), ("  ", None)]);
     let error = tokenizer
         .tokenize(&dataset, 9, Truncation::Cut)

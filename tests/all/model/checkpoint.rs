@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
 use super::{fixture, load_from, values};
-use crate::data::Folder;
+use crate::scratch::Scratch;
 
 #[test]
 fn a_saved_model_is_read_back_bit_for_bit() {
@@ -29,9 +29,9 @@ fn a_saved_model_is_read_back_bit_for_bit() {
             .iter()
             .map(ToString::to_string)
             .collect();
-        let folder = Folder::new();
-        save(&model, &labels, &folder.0).unwrap();
-        let (again, report) = load_from(&folder.0, n_classes, 2);
+        let folder = Scratch::new();
+        save(&model, &labels, folder.path()).unwrap();
+        let (again, report) = load_from(folder.path(), n_classes, 2);
         assert_eq!(report, LoadReport::default(), "{name}");
         assert_eq!(again.config().label_names(), Some(labels.clone()));
         let bits = |tensor: &candle_core::Tensor| -> Vec<u32> {
@@ -47,10 +47,10 @@ fn a_saved_model_is_read_back_bit_for_bit() {
             assert_eq!(bits(a), bits(b), "{name}: {}", spec.name);
         }
         // Saving what was read gives the same files.
-        let second = Folder::new();
-        save(&again, &labels, &second.0).unwrap();
+        let second = Scratch::new();
+        save(&again, &labels, second.path()).unwrap();
         for file in ["model.safetensors", "config.json"] {
-            let read = |folder: &Folder| fs::read(folder.0.join(file)).unwrap();
+            let read = |folder: &Scratch| fs::read(folder.path().join(file)).unwrap();
             assert_eq!(read(&folder), read(&second), "{name}: {file}");
         }
     }
@@ -100,8 +100,8 @@ impl Model {
 }
 
 /// That a folder is refused with that kind of error and these words in its message.
-fn check(folder: &Folder, kind: ErrorKind, words: &[&str]) {
-    let error = load(&folder.0, 2, 0, Use::Training, &Device::Cpu).unwrap_err();
+fn check(folder: &Scratch, kind: ErrorKind, words: &[&str]) {
+    let error = load(folder.path(), 2, 0, Use::Training, &Device::Cpu).unwrap_err();
     let shown = folder.shown(&error);
     assert_eq!(error.kind(), kind, "{shown}");
     for word in words {
@@ -110,41 +110,41 @@ fn check(folder: &Folder, kind: ErrorKind, words: &[&str]) {
 }
 
 fn check_config(change: impl FnOnce(&mut Value), words: &[&str]) {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let mut model = Model::bert_tiny();
     change(&mut model.config);
-    model.write(&folder.0);
+    model.write(folder.path());
     check(&folder, ErrorKind::Data, words);
 }
 
 fn check_weights(change: impl FnOnce(&mut Model), words: &[&str]) {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let mut model = Model::bert_tiny();
     change(&mut model);
-    model.write(&folder.0);
+    model.write(folder.path());
     check(&folder, ErrorKind::Data, words);
 }
 
 #[test]
 fn a_missing_file_is_a_missing_input() {
     for file in ["config.json", "model.safetensors"] {
-        let folder = Folder::new();
-        Model::bert_tiny().write(&folder.0);
-        fs::remove_file(folder.0.join(file)).unwrap();
+        let folder = Scratch::new();
+        Model::bert_tiny().write(folder.path());
+        fs::remove_file(folder.path().join(file)).unwrap();
         check(&folder, ErrorKind::MissingInput, &[file]);
     }
 }
 
 #[test]
 fn a_config_that_makes_no_model_is_refused() {
-    let folder = Folder::new();
-    Model::bert_tiny().write(&folder.0);
+    let folder = Scratch::new();
+    Model::bert_tiny().write(folder.path());
     for (text, place) in [
         ("{\"a\": 1,\n}", "config.json:2:1: not valid JSON"),
         ("", "not valid"),
         ("[]", "object"),
     ] {
-        fs::write(folder.0.join("config.json"), text).unwrap();
+        fs::write(folder.path().join("config.json"), text).unwrap();
         check(&folder, ErrorKind::Data, &[place]);
     }
     let set = |key: &'static str, value: Value| move |config: &mut Value| config[key] = value;
@@ -177,9 +177,9 @@ fn a_config_that_makes_no_model_is_refused() {
 
 #[test]
 fn a_file_that_is_not_safetensors_is_refused() {
-    let folder = Folder::new();
-    Model::bert_tiny().write(&folder.0);
-    let path = folder.0.join("model.safetensors");
+    let folder = Scratch::new();
+    Model::bert_tiny().write(folder.path());
+    let path = folder.path().join("model.safetensors");
     let whole = fs::read(&path).unwrap();
     let mut lying_length = whole.clone();
     lying_length[..8].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -259,7 +259,7 @@ fn weights_that_do_not_fit_are_refused() {
 
 #[test]
 fn tensors_without_use_are_listed() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let mut model = Model::bert_tiny();
     let extra = model.tensor("classifier.bias").clone();
     for name in ["cls.predictions.bias", "bert.embeddings.position_ids"] {
@@ -267,15 +267,15 @@ fn tensors_without_use_are_listed() {
         extra.0 = name.to_owned();
         model.tensors.push(extra);
     }
-    model.write(&folder.0);
-    let (_, report) = load_from(&folder.0, 2, 0);
+    model.write(folder.path());
+    let (_, report) = load_from(folder.path(), 2, 0);
     assert_eq!(report.unused, ["cls.predictions.bias"]);
     assert_eq!(report.initialized, Vec::<String>::new());
 }
 
 #[test]
 fn weights_of_64_bits_are_rounded() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let mut model = Model::bert_tiny();
     let name = "classifier.bias";
     let tensor = model.tensor(name);
@@ -285,8 +285,8 @@ fn weights_of_64_bits_are_rounded() {
         .flat_map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())).to_le_bytes())
         .collect();
     (tensor.1, tensor.3) = (Dtype::F64, wide);
-    model.write(&folder.0);
-    let (found, _) = load_from(&folder.0, 2, 0);
+    model.write(folder.path());
+    let (found, _) = load_from(folder.path(), 2, 0);
     let (original, _) = load_from(&fixture("bert-tiny"), 2, 0);
     let value = |model: &enginora_rs::model::Classifier| {
         raw::read::<f32>(model.parameters().value(name).unwrap())
@@ -298,13 +298,15 @@ fn weights_of_64_bits_are_rounded() {
 
 #[test]
 fn a_tokenizer_with_more_ids_than_embeddings_is_refused() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let mut model = Model::bert_tiny();
     model.config["vocab_size"] = json!(107);
-    model.write(&folder.0);
+    model.write(folder.path());
     let tokenizer = Tokenizer::read(&fixture("bert-tiny")).unwrap();
-    let config = ModelConfig::read(&folder.0).unwrap();
-    let error = config.check_tokenizer(&tokenizer, &folder.0).unwrap_err();
+    let config = ModelConfig::read(folder.path()).unwrap();
+    let error = config
+        .check_tokenizer(&tokenizer, folder.path())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
     let shown = folder.shown(&error);
     assert!(
@@ -314,8 +316,8 @@ fn a_tokenizer_with_more_ids_than_embeddings_is_refused() {
     // Rows without a token are common: vocabularies are padded to round numbers.
     for vocab_size in [108, 128] {
         model.config["vocab_size"] = json!(vocab_size);
-        model.write(&folder.0);
-        let config = ModelConfig::read(&folder.0).unwrap();
-        config.check_tokenizer(&tokenizer, &folder.0).unwrap();
+        model.write(folder.path());
+        let config = ModelConfig::read(folder.path()).unwrap();
+        config.check_tokenizer(&tokenizer, folder.path()).unwrap();
     }
 }
