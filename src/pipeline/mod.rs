@@ -28,6 +28,9 @@ use ready_model::ReadyModel;
 use records::Records;
 use run_folder::RunFolder;
 
+/// Pixels per unit of the drawing: sharp on paper and on dense screens.
+const PICTURE_SCALE: f32 = 2.0;
+
 /// What a command that takes a config needs of the command line.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigOptions {
@@ -203,10 +206,11 @@ fn make_map(config: &Config, inputs: &Inputs, run: &RunFolder) -> Result<DataMap
         n_epochs: map.n_epochs,
         points: &points,
     })?;
-    /// Pixels per unit of the drawing: sharp on paper and on dense screens.
-    const SCALE: f32 = 2.0;
     crate::fsio::write(&run.path().join("data_map.svg"), svg.as_bytes())?;
-    crate::fsio::write(&run.path().join("data_map.png"), &raster::png(&svg, SCALE)?)?;
+    crate::fsio::write(
+        &run.path().join("data_map.png"),
+        &raster::png(&svg, PICTURE_SCALE)?,
+    )?;
     Ok(map)
 }
 

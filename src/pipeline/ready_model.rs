@@ -1,5 +1,8 @@
 //! The model of a run: loaded or made, with its tokenizer and the tokens of all data.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use candle_core::Device;
 
 use crate::config::Config;
@@ -46,43 +49,15 @@ impl ReadyModel {
     /// Loads the checkpoint, or makes a small BERT with a vocabulary of the training texts, and
     /// tokenizes all data.
     ///
-    /// The vocabulary comes from all training examples, before any selector, so that runs on
-    /// different subsets start from the same model.
-    ///
     /// # Errors
     /// A checkpoint that cannot be used.
     pub fn prepare(config: &Config, inputs: &Inputs, device: &Device) -> Result<Self> {
-        let wanted = config.model.max_length;
-        let seed = config.random_state;
-        let n_classes = inputs.labels.len();
-        let (tokenizer, classifier, max_length) = match &inputs.checkpoint {
-            Some(folder) => {
-                let tokenizer = Tokenizer::read(folder)?;
-                ModelConfig::read(folder)?.check_tokenizer(&tokenizer, folder)?;
-                let (classifier, report) =
-                    model::load(folder, n_classes, seed, Use::Training, device)?;
-                say_loaded(&report);
-                let max_length = fitting_length(wanted, classifier.config().max_length());
-                (tokenizer, classifier, max_length)
-            }
-            None => {
-                let examples = inputs.training_part.examples(&inputs.training);
-                let texts: Vec<&str> = examples
-                    .flat_map(|(_, e)| {
-                        std::iter::once(e.text.as_str()).chain(e.text_pair.as_deref())
-                    })
-                    .collect();
-                let tokenizer =
-                    Tokenizer::train(texts.into_iter(), config.model.scratch.vocab_size)?;
-                let shape =
-                    ModelConfig::scratch(&config.model.scratch, tokenizer.vocab_size(), wanted)?;
-                let classifier = Classifier::zeros(shape, n_classes, Use::Training, device)?;
-                classifier
-                    .parameters()
-                    .initialize(seed, &std::collections::BTreeSet::new())?;
-                (tokenizer, classifier, wanted)
-            }
+        let (tokenizer, classifier) = if let Some(folder) = &inputs.checkpoint {
+            load(folder, config, inputs, device)?
+        } else {
+            make(config, inputs, device)?
         };
+        let max_length = fitting_length(config.model.max_length, classifier.config().max_length());
         tracing::info!(
             "model {}: {} parameters, {} word pieces, texts of up to {max_length} tokens",
             config.model.model_name,
@@ -134,6 +109,36 @@ impl ReadyModel {
         model::save(&self.classifier, inputs.labels.names(), &folder)?;
         self.tokenizer.save(&folder, self.max_length)
     }
+}
+
+fn load(
+    folder: &Path,
+    config: &Config,
+    inputs: &Inputs,
+    device: &Device,
+) -> Result<(Tokenizer, Classifier)> {
+    let tokenizer = Tokenizer::read(folder)?;
+    ModelConfig::read(folder)?.check_tokenizer(&tokenizer, folder)?;
+    let (n_classes, seed) = (inputs.labels.len(), config.random_state);
+    let (classifier, report) = model::load(folder, n_classes, seed, Use::Training, device)?;
+    say_loaded(&report);
+    Ok((tokenizer, classifier))
+}
+
+/// A model from scratch. Its vocabulary comes from all training examples, before any selector,
+/// so that runs on different subsets start from the same model.
+fn make(config: &Config, inputs: &Inputs, device: &Device) -> Result<(Tokenizer, Classifier)> {
+    let examples = inputs.training_part.examples(&inputs.training);
+    let texts: Vec<&str> = examples
+        .flat_map(|(_, e)| std::iter::once(e.text.as_str()).chain(e.text_pair.as_deref()))
+        .collect();
+    let sizes = &config.model.scratch;
+    let tokenizer = Tokenizer::train(texts.into_iter(), sizes.vocab_size)?;
+    let shape = ModelConfig::scratch(sizes, tokenizer.vocab_size(), config.model.max_length)?;
+    let classifier = Classifier::zeros(shape, inputs.labels.len(), Use::Training, device)?;
+    let parameters = classifier.parameters();
+    parameters.initialize(config.random_state, &BTreeSet::new())?;
+    Ok((tokenizer, classifier))
 }
 
 /// The longest input that the model has positions for, at most what the config wants.

@@ -1,5 +1,6 @@
 //! A run's folder: `output_dir/runs/NNNN/`, complete when its manifest is there.
 
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -136,10 +137,7 @@ impl RunFolder {
         let mut entries = Map::new();
         for name in files.iter().filter(|name| *name != LOG) {
             let bytes = fsio::read(&self.path.join(name))?;
-            let hash: String = Sha256::digest(&bytes)
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect();
+            let hash = hexadecimal(&Sha256::digest(&bytes));
             entries.insert(name.clone(), json!({"bytes": bytes.len(), "sha256": hash}));
         }
         let manifest = json!({
@@ -169,6 +167,14 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether a shown file is the map of an earlier run, or was made with it.
