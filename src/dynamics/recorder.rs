@@ -74,6 +74,12 @@ impl Callback for Recorder<'_> {
 
     fn on_epoch_end(&mut self, epoch: usize) -> Result<ControlFlow<()>> {
         if let Some(at) = self.seen.iter().position(|seen| !seen) {
+            // A watcher may stop training in the middle of an epoch, which then has no dynamics
+            // of its training pass; the other pass is always complete.
+            if self.pass == LogitsPass::Training {
+                tracing::warn!("epoch {} ended early and is not recorded", epoch + 1);
+                return Ok(ControlFlow::Continue(()));
+            }
             let guid = &self.dataset.examples[self.subset.indices()[at] as usize].guid;
             return Err(Error::internal(format!(
                 "the example `{guid}` has no logits in epoch {epoch}"

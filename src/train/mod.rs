@@ -118,7 +118,7 @@ pub fn train(
                 grad_norm,
             };
             stop = or(stop, tell(callbacks, |c| c.on_batch_end(&end))?);
-            if stop.is_break() && step < plan.n_steps {
+            if stop.is_break() {
                 break;
             }
         }

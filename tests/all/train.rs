@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use candle_core::{Device, Tensor};
 use enginora_rs::config::{LrSchedulerType, Record, ScratchConfig, TrainingConfig};
 use enginora_rs::data::{Dataset, Example, ExampleIndex, TokenizedDataset, Tokenizer, Truncation};
+use enginora_rs::dynamics::Recorder;
 use enginora_rs::error::{ErrorKind, Result};
 use enginora_rs::model::{Classifier, ModelConfig};
 use enginora_rs::nn::{Use, raw};
@@ -14,6 +15,8 @@ use enginora_rs::train::{
     Callback, EvaluationEnd, LogitsPass, MetricSet, Outcome, Plan, Schedule, StepEnd, Training,
     Validation, predict, train,
 };
+
+use crate::scratch::Scratch;
 
 const WORDS: [&str; 8] = ["good", "bad", "film", "plot", "the", "is", "slow", "fun"];
 
@@ -321,6 +324,25 @@ fn a_watcher_that_breaks_ends_training_after_the_step_as_if_the_epoch_had_ended(
     ];
     assert_eq!(diary.lines, expected);
     assert_eq!((outcome.n_steps, outcome.n_epochs), (2, 1));
+}
+
+#[test]
+fn an_epoch_that_ended_early_is_not_recorded_from_the_training_pass() {
+    let world = World::new(0.1);
+    // 5 steps an epoch: the second epoch ends after its first step.
+    let mut stop = Diary {
+        stop_after: Some(6),
+        ..Diary::default()
+    };
+    let folder = Scratch::new();
+    let all = world.dataset.all();
+    let record = Record::DuringTraining;
+    let mut recorder = Recorder::new(folder.path(), record, &world.dataset, &all, 2);
+    let callbacks: &mut [&mut dyn Callback] = &mut [&mut stop, &mut recorder];
+    world
+        .train(&world.model(), &config(), 5, None, callbacks)
+        .unwrap();
+    assert_eq!(folder.names(), ["epoch=0"]);
 }
 
 #[test]
