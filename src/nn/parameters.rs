@@ -92,7 +92,7 @@ impl Parameters {
     /// Room for the parameters that `build` asks for, all 0.
     ///
     /// `build` makes the model's layers; it is run here to see what they need, and once more
-    /// with [`Parameters::vars`] to bind them.
+    /// with [`Parameters::binder`] to bind them.
     ///
     /// # Errors
     /// `build`'s own errors, two parameters of one name, or no memory on the device.

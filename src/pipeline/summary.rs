@@ -37,6 +37,11 @@ pub fn print(
             outcome.best_epoch + 1,
             outcome.n_epochs,
         );
+    } else {
+        let _ = writeln!(
+            text,
+            "The weights are those of the last epoch: there is no validation set to choose by.\n",
+        );
     }
     if let Some(map) = map {
         let _ = writeln!(text, "{}", map_lines(map));
@@ -168,10 +173,11 @@ fn map_lines(map: &DataMap) -> String {
         .filter(|p| p.signals.correctness == 0)
         .count();
     format!(
-        "The data map has {} examples over {} epochs: mean confidence {:.3}, mean variability {:.3}.\n\
+        "The data map has {} examples over {} epoch{}: mean confidence {:.3}, mean variability {:.3}.\n\
          {} examples were never predicted right; those with the lowest confidence may be mislabelled.\n",
         thousands(n),
         map.n_epochs,
+        if map.n_epochs == 1 { "" } else { "s" },
         mean(&|p| p.signals.confidence),
         mean(&|p| p.signals.variability),
         thousands(never),
