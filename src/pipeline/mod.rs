@@ -86,7 +86,7 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
         &outcome,
         map.as_ref(),
         &results,
-        &loaded.source,
+        options,
     )
 }
 

@@ -102,7 +102,7 @@ impl Callback for Progress {
             }
         });
         tracing::info!(
-            "training on {} examples: {} epochs, {} steps",
+            "training on {} examples, epochs: {}, steps: {}",
             plan.n_examples,
             plan.n_epochs,
             plan.n_steps

@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use crate::config::{Config, Source};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::map::DataMap;
+use crate::pipeline::ConfigOptions;
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::ready_model::thousands;
 use crate::pipeline::run_folder::RunFolder;
@@ -24,7 +25,7 @@ pub fn print(
     outcome: &Outcome,
     map: Option<&DataMap>,
     results: &[StageResult],
-    source: &Source,
+    options: &ConfigOptions,
 ) -> Result<()> {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -73,11 +74,7 @@ pub fn print(
     for (what, path) in files {
         let _ = writeln!(text, "  {what:<22}{path}");
     }
-    let _ = write!(
-        text,
-        "\n{}",
-        next_step(config, map.is_some(), source.path())
-    );
+    let _ = write!(text, "\n{}", next_step(config, map.is_some(), options));
     print_text(&text)
 }
 
@@ -184,26 +181,41 @@ fn map_lines(map: &DataMap) -> String {
     )
 }
 
-fn next_step(config: &Config, has_map: bool, path: &Path) -> String {
-    let path = path.display();
+/// What to run next, as a line for the shell that started this run.
+fn next_step(config: &Config, has_map: bool, options: &ConfigOptions) -> String {
     let is_subset = config.training.selectors.iter().any(|s| s.name != "dummy");
+    let command = this_command(options);
     if has_map && !is_subset {
         return format!(
             "Next: train on the ambiguous third of the map:\n  \
-             enginora-rs loop --config {path} --set training.perform_data_cartography=false \\\n    \
+             {command} --set training.perform_data_cartography=false \\\n    \
              --set 'training.selectors=[{{name: data_cartography, args: {{ambiguous: 0.33}}}}]'\n"
         );
     }
     if is_subset {
         return format!(
-            "Next: compare with as many random examples: in {path}, give the selector\n  \
-             args: {{random: 0.33}}\n"
+            "Next: compare with a random third:\n  {command} \\\n    \
+             --set 'training.selectors=[{{name: data_cartography, args: {{random: 0.33}}}}]'\n"
         );
     }
     format!(
         "Next: make the data map of the training set:\n  \
-         enginora-rs loop --config {path} --set training.perform_data_cartography=true\n"
+         {command} --set training.perform_data_cartography=true\n"
     )
+}
+
+/// This program as it was called, with this run's config and settings.
+fn this_command(options: &ConfigOptions) -> String {
+    let program = std::env::args().next();
+    let program = program.unwrap_or_else(|| "enginora-rs".to_owned());
+    let mut command = format!("{program} loop --config {}", options.config.display());
+    for setting in &options.overrides {
+        let _ = write!(command, " --set '{setting}'");
+    }
+    if let Some(output_dir) = &options.output_dir {
+        let _ = write!(command, " --output-dir {}", output_dir.display());
+    }
+    command
 }
 
 fn print_text(text: &str) -> Result<()> {

@@ -274,7 +274,7 @@ def main():
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--max-length", type=int, help="tokens; else the run's, else 256")
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="of a logit")
+    parser.add_argument("--tolerance", type=float, default=1e-5, help="of a logit")
     parser.add_argument("--probability-tolerance", type=float, default=1e-5)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--limit", type=int, help="look at the first so many predictions only")
