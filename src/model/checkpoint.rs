@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
-use crate::model::{Classifier, ModelConfig};
+use crate::model::{Architecture, Classifier, ModelConfig};
 use crate::nn::{Use, raw};
 
 /// What loading a checkpoint found beside the weights.
@@ -46,13 +46,13 @@ pub fn load(
         let problem = Problem::new(format!("not a safetensors file: {e}")).in_file(&path);
         Error::data(problem)
     })?;
-    let prefix = format!("{}.", config.architecture.prefix());
+    let architecture = config.architecture;
     // Of two names for one weight, today's wins: it is the last to be put into the map.
     let mut names = file.names();
-    names.sort_unstable_by_key(|name| (modern_name(name, &prefix) == *name, *name));
+    names.sort_unstable_by_key(|name| (modern_name(name, architecture) == *name, *name));
     let available: BTreeMap<String, String> = names
         .into_iter()
-        .map(|name| (modern_name(name, &prefix), name.to_owned()))
+        .map(|name| (modern_name(name, architecture), name.to_owned()))
         .collect();
     // Files that are a little off get a message for each weight below; this is about memory.
     if config.n_encoder_weights() > 8 * file_weights(&file) {
@@ -149,7 +149,7 @@ fn file_weights(file: &SafeTensors<'_>) -> u128 {
 
 /// The name that transformers gives a weight today: with the encoder's prefix, and with
 /// `weight` and `bias` for the layer norms that older files call `gamma` and `beta`.
-fn modern_name(name: &str, prefix: &str) -> String {
+fn modern_name(name: &str, architecture: Architecture) -> String {
     let name: Cow<'_, str> = if let Some(stem) = name.strip_suffix("LayerNorm.gamma") {
         format!("{stem}LayerNorm.weight").into()
     } else if let Some(stem) = name.strip_suffix("LayerNorm.beta") {
@@ -157,9 +157,9 @@ fn modern_name(name: &str, prefix: &str) -> String {
     } else {
         name.into()
     };
-    let of_the_encoder = ["embeddings.", "encoder.", "pooler."];
-    if of_the_encoder.iter().any(|part| name.starts_with(part)) {
-        format!("{prefix}{name}")
+    let parts = architecture.encoder_parts();
+    if parts.iter().any(|part| name.starts_with(part)) {
+        format!("{}.{name}", architecture.prefix())
     } else {
         name.into_owned()
     }

@@ -4,12 +4,10 @@ use candle_core::Tensor;
 
 use crate::data::Sequences;
 use crate::error::Result;
-use crate::model::{Architecture, ModelConfig};
-use crate::nn::{
-    Activation, Dropout, Gradients, Linear, Saved, Vars, first_tokens, first_tokens_backward,
-};
+use crate::model::ModelConfig;
+use crate::nn::{Dropout, Gradients, Linear, Saved, Vars, first_tokens, first_tokens_backward};
 
-/// (dropout) -> dense and tanh -> dropout -> linear, on the first token.
+/// (dropout) -> dense and activation -> dropout -> linear, on the first token.
 ///
 /// BERT's dense layer is the encoder's pooler; RoBERTa's belongs to the head and has one more
 /// dropout before it.
@@ -32,18 +30,11 @@ impl Head {
             config.initializer_range,
             config.head_dropout(),
         );
-        let classifier = vars.pp("classifier");
-        let (dense, output, first_dropout) = match config.architecture {
-            Architecture::Bert => (vars.pp("bert").pp("pooler").pp("dense"), classifier, None),
-            Architecture::Roberta => (
-                classifier.pp("dense"),
-                classifier.pp("out_proj"),
-                Some(Dropout::new(vars, rate)),
-            ),
-        };
+        let spec = config.architecture.head();
+        let (dense, output) = (vars.pp(spec.dense), vars.pp(spec.output));
         Ok(Self {
-            first_dropout,
-            dense: Linear::new(&dense, width, width, std, Some(Activation::Tanh))?,
+            first_dropout: spec.drops_first.then(|| Dropout::new(vars, rate)),
+            dense: Linear::new(&dense, width, width, std, Some(spec.activation))?,
             dropout: Dropout::new(vars, rate),
             output: Linear::new(&output, width, n_classes, std, None)?,
         })

@@ -1,5 +1,6 @@
 //! The classifier: an encoder and a head over one storage of parameters, and its checkpoints.
 
+mod bert;
 mod checkpoint;
 mod config;
 mod encoder;
@@ -8,7 +9,7 @@ mod head;
 use candle_core::{Device, Tensor};
 
 pub use checkpoint::{LoadReport, load, save};
-pub use config::{Architecture, ModelConfig};
+pub use config::{Architecture, Family, ModelConfig};
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
@@ -33,9 +34,8 @@ struct Layers {
 
 impl Layers {
     fn new(vars: &Vars<'_>, config: &ModelConfig, n_classes: usize) -> Result<Self> {
-        let encoder = vars.pp(config.architecture.prefix());
         Ok(Self {
-            encoder: Encoder::new(&encoder, config)?,
+            encoder: Encoder::new(vars, config)?,
             head: Head::new(vars, config, n_classes)?,
         })
     }

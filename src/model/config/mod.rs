@@ -1,45 +1,26 @@
 //! A checkpoint's `config.json`: what this program needs of it, and the whole of it to save.
 
+mod architecture;
+mod reader;
+
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use crate::config::ScratchConfig;
 use crate::data::Tokenizer;
-use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::error::{Error, Problem, Result};
 use crate::nn::Activation;
-
-/// Which family a checkpoint belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// `bert`.
-    Bert,
-    /// `roberta`.
-    Roberta,
-}
-
-impl Architecture {
-    /// The name before the encoder's parameters, which is also `model_type`.
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Self::Bert => "bert",
-            Self::Roberta => "roberta",
-        }
-    }
-
-    fn class_name(self) -> &'static str {
-        match self {
-            Self::Bert => "BertForSequenceClassification",
-            Self::Roberta => "RobertaForSequenceClassification",
-        }
-    }
-}
+pub use architecture::Architecture;
+use reader::{Reader, bad};
 
 /// The shape of an encoder; the fields have the keys of `config.json`.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
-    /// The family.
+    /// Which model it is.
     pub architecture: Architecture,
+    /// Which encoder it has, with what only that encoder needs.
+    pub family: Family,
     /// V, the number of word embeddings.
     pub vocab_size: usize,
     /// D.
@@ -69,6 +50,13 @@ pub struct ModelConfig {
     /// The padding token's id, from which RoBERTa's positions count.
     pub pad_token_id: usize,
     json: Map<String, Value>,
+}
+
+/// The encoders there are; most architectures share BERT's.
+#[derive(Debug, Clone)]
+pub enum Family {
+    /// BERT's: learned positions, layer norm after each residual sum.
+    Bert,
 }
 
 impl ModelConfig {
@@ -120,19 +108,9 @@ impl ModelConfig {
 
     fn from_json(json: &Map<String, Value>, path: &Path) -> Result<Self> {
         let reader = Reader { json, path };
-        let architecture = match json.get("model_type").and_then(Value::as_str) {
-            Some("bert") => Architecture::Bert,
-            Some("roberta") => Architecture::Roberta,
-            other => {
-                return Err(bad(
-                    path,
-                    format!(
-                        "`model_type` is `{}`; supported: bert, roberta",
-                        other.unwrap_or("missing")
-                    ),
-                ));
-            }
-        };
+        let model_type = json.get("model_type").and_then(Value::as_str);
+        let architecture = Architecture::from_model_type(model_type.unwrap_or("missing"))
+            .map_err(|message| bad(path, message))?;
         if let Some(kind) = json.get("position_embedding_type").and_then(Value::as_str)
             && kind != "absolute"
         {
@@ -151,12 +129,9 @@ impl ModelConfig {
                 format!("`hidden_act` is `{hidden_act}`; supported: gelu, gelu_new, relu, tanh"),
             )
         })?;
-        let default_pad = match architecture {
-            Architecture::Bert => 0,
-            Architecture::Roberta => 1,
-        };
         let config = Self {
             architecture,
+            family: Family::Bert,
             vocab_size: reader.size("vocab_size", None)?,
             hidden_size: reader.size("hidden_size", None)?,
             num_hidden_layers: reader.size("num_hidden_layers", None)?,
@@ -172,10 +147,9 @@ impl ModelConfig {
             type_vocab_size: reader.size("type_vocab_size", Some(2))?,
             layer_norm_eps: reader.number("layer_norm_eps")?.unwrap_or(1e-12),
             initializer_range: reader.number("initializer_range")?.unwrap_or(0.02),
-            pad_token_id: match json.get("pad_token_id") {
-                None | Some(Value::Null) => default_pad,
-                Some(_) => reader.whole("pad_token_id")?.unwrap_or(default_pad),
-            },
+            pad_token_id: reader
+                .whole("pad_token_id")?
+                .unwrap_or(architecture.default_pad_token_id()),
             json: json.clone(),
         };
         if !config
@@ -214,10 +188,10 @@ impl ModelConfig {
 
     /// The position embedding of a sequence's first token.
     pub fn first_position(&self) -> u32 {
-        match self.architecture {
-            Architecture::Bert => 0,
-            // RoBERTa counts on from the padding token's id, a habit of fairseq.
-            Architecture::Roberta => self.pad_token_id as u32 + 1,
+        if self.architecture.counts_from_padding() {
+            self.pad_token_id as u32 + 1
+        } else {
+            0
         }
     }
 
@@ -288,68 +262,4 @@ impl ModelConfig {
         text.push('\n');
         text
     }
-}
-
-struct Reader<'a> {
-    json: &'a Map<String, Value>,
-    path: &'a Path,
-}
-
-impl Reader<'_> {
-    /// A whole number of at least 1.
-    fn size(&self, key: &str, default: Option<usize>) -> Result<usize> {
-        /// No encoder of this family is near it; it keeps sizes from overflowing.
-        const LARGEST: usize = 1 << 28;
-        match self.whole(key)?.or(default) {
-            Some(n) if (1..=LARGEST).contains(&n) => Ok(n),
-            Some(n) => Err(bad(
-                self.path,
-                format!("`{key}` is {n}; expected 1 to {LARGEST}"),
-            )),
-            None => Err(bad(self.path, format!("`{key}` is missing"))),
-        }
-    }
-
-    fn whole(&self, key: &str) -> Result<Option<usize>> {
-        match self.json.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => value
-                .as_u64()
-                .and_then(|n| usize::try_from(n).ok())
-                .map(Some)
-                .ok_or_else(|| {
-                    bad(
-                        self.path,
-                        format!("`{key}` is `{value}`; expected a whole number"),
-                    )
-                }),
-        }
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f64>> {
-        match self.json.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(x) if x >= 0.0 => Ok(Some(x)),
-                _ => Err(bad(
-                    self.path,
-                    format!("`{key}` is `{value}`; expected a number of at least 0"),
-                )),
-            },
-        }
-    }
-
-    fn rate(&self, key: &str) -> Result<Option<f64>> {
-        match self.number(key)? {
-            Some(x) if x >= 1.0 => Err(bad(
-                self.path,
-                format!("`{key}` is {x}; expected at least 0 and below 1"),
-            )),
-            rate => Ok(rate),
-        }
-    }
-}
-
-fn bad(path: &Path, message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Data, Problem::new(message).in_file(path))
 }
