@@ -61,6 +61,11 @@ pub struct DataConfig {
     pub label_column: Option<String>,
     /// The id column's name; without an id column an example's id is its row number, counted from 0.
     pub id_column: Option<String>,
+    /// Further columns to keep of every file that has them, by name, or by position (from 0)
+    /// where a file has no header; not a key, but what the rest of the config needs.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub extra_columns: Vec<String>,
 }
 
 /// Whether the first row of a file names the columns.
@@ -304,6 +309,7 @@ impl Default for DataConfig {
             text_pair_column: None,
             label_column: None,
             id_column: None,
+            extra_columns: Vec::new(),
         }
     }
 }

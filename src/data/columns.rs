@@ -121,6 +121,16 @@ pub(super) fn resolve(names: Names, config: &DataConfig) -> Result<Columns, Vec<
     Ok(columns)
 }
 
+/// The positions of the columns that are to be kept, in the config's order; none for those
+/// that the file lacks.
+pub(super) fn extra(names: Names, config: &DataConfig) -> Vec<Option<usize>> {
+    let find = |name: &String| match names {
+        Names::Unnamed(cells) => name.parse().ok().filter(|position| *position < cells.len()),
+        Names::Header(cells) | Names::Keys(cells) => cells.iter().position(|cell| cell == name),
+    };
+    config.extra_columns.iter().map(find).collect()
+}
+
 /// The column that the config gives by position or, if it does not, by name.
 fn given(
     names: Names,

@@ -71,15 +71,16 @@ pub(super) fn read(
             return result;
         }
     };
+    let extra = columns::extra(names, config);
     if !has_header {
-        result.rows.extend(row(first, columns, problems));
+        result.rows.extend(row(first, columns, &extra, problems));
         result.first_may_be_header =
             config.has_header == HasHeader::Auto && !result.rows.is_empty();
     }
     for record in records {
         match record {
             Ok(record) if record.cells.len() == width => {
-                result.rows.extend(row(record, columns, problems));
+                result.rows.extend(row(record, columns, &extra, problems));
             }
             Ok(record) => problems.push_at(record.line, ragged(&record, width, separator)),
             Err(problem) => problems.push(problem),
@@ -93,9 +94,19 @@ pub(super) fn read(
 }
 
 /// The record's row, unless something is wrong with it.
-fn row(record: Record, columns: Columns, problems: &mut Problems) -> Option<Row> {
+fn row(
+    record: Record,
+    columns: Columns,
+    extra: &[Option<usize>],
+    problems: &mut Problems,
+) -> Option<Row> {
     let line = record.line;
     let mut cells = record.cells;
+    // Before the others are taken: a column may have two roles.
+    let extra = extra
+        .iter()
+        .map(|column| Some(cells[(*column)?].text.clone().into_owned()))
+        .collect();
     let mut take = |column: usize| std::mem::take(&mut cells[column].text).into_owned();
     let guid = columns.id.map(&mut take);
     let label = take(columns.label).trim().to_owned();
@@ -116,6 +127,7 @@ fn row(record: Record, columns: Columns, problems: &mut Problems) -> Option<Row>
         text,
         text_pair,
         label,
+        extra,
     })
 }
 

@@ -48,7 +48,7 @@ pub(super) fn read(text: &str, config: &DataConfig, problems: &mut Problems) -> 
                 }
             },
         };
-        rows.extend(row(object, number, keys, problems));
+        rows.extend(row(object, number, keys, &config.extra_columns, problems));
     }
     if rows.is_empty() && problems.is_empty() {
         problems.push(Problem::new("the file is empty").in_file(problems.path));
@@ -98,8 +98,10 @@ fn row(
     mut object: Map<String, Value>,
     line: u64,
     keys: &Keys,
+    extra: &[String],
     problems: &mut Problems,
 ) -> Option<Row> {
+    let extra = extra.iter().map(|key| cell_of(object.get(key)?)).collect();
     let name = "a string that is not empty, or a whole number";
     let mut take = |key: &String, read: fn(Value) -> Result<String, Value>, expected| {
         take(&mut object, key, read, expected).map_err(|problem| problems.push_at(line, problem))
@@ -118,6 +120,7 @@ fn row(
         text: text.ok()?,
         text_pair: text_pair.transpose().ok()?,
         label: label.ok()?.trim().to_owned(),
+        extra,
     })
 }
 
@@ -142,6 +145,15 @@ fn text_of(value: Value) -> Result<String, Value> {
     match value {
         Value::String(text) => Ok(text),
         other => Err(other),
+    }
+}
+
+/// A further column's value as a cell of a text file would have it.
+fn cell_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     }
 }
 

@@ -20,6 +20,7 @@ mod table;
 mod tokenize;
 mod word_piece;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::Problem;
@@ -55,6 +56,9 @@ pub struct Dataset {
     pub path: PathBuf,
     /// At least one example.
     pub examples: Vec<Example>,
+    /// The cells of the further columns that were asked for and are there, by the columns'
+    /// names, one per example; none where a JSON object lacks the key or has null.
+    pub extra: BTreeMap<String, Vec<Option<String>>>,
     /// What is odd about the file but does not stop a run.
     pub warnings: Vec<Problem>,
 }

@@ -22,6 +22,9 @@ pub(super) struct Row {
     pub text_pair: Option<String>,
     /// Without the spaces around it; never empty.
     pub label: String,
+    /// The cells of `DataConfig::extra_columns`, in their order; none where there is no such
+    /// column.
+    pub extra: Vec<Option<String>>,
 }
 
 /// The problems of one file.

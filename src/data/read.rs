@@ -1,6 +1,6 @@
 //! Data files to datasets, checked as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::config::DataConfig;
@@ -53,7 +53,7 @@ pub fn read_training(
     };
     let classes: Option<Vec<u32>> = rows.iter().map(|row| space.index_of(&row.label)).collect();
     let classes = classes.ok_or_else(|| Error::internal("the label space lacks a label"))?;
-    Ok((dataset(path, rows, &classes), space))
+    Ok((dataset(path, rows, &classes, &columns.extra_columns), space))
 }
 
 /// Reads a file of another stage (`validation`, `test`, ...), whose labels must be among
@@ -80,7 +80,7 @@ pub fn read_evaluation(
         }
     }
     problems.into_result()?;
-    Ok(dataset(path, rows, &classes))
+    Ok(dataset(path, rows, &classes, &columns.extra_columns))
 }
 
 /// The rows of the file at `path` and what is wrong with them, duplicate ids included.
@@ -187,8 +187,10 @@ fn unknown_label(label: &str, space: &LabelSpace, stage: &str) -> Problem {
     Problem::new(message)
 }
 
-fn dataset(path: &Path, rows: Vec<Row>, classes: &[u32]) -> Dataset {
+fn dataset(path: &Path, mut rows: Vec<Row>, classes: &[u32], extra: &[String]) -> Dataset {
     let warnings = empty_texts(path, &rows).into_iter().collect();
+    let cells = |i: usize| rows.iter_mut().map(|row| row.extra[i].take()).collect();
+    let extra = columns_of(extra, cells);
     let examples = rows
         .into_iter()
         .zip(classes)
@@ -203,8 +205,21 @@ fn dataset(path: &Path, rows: Vec<Row>, classes: &[u32]) -> Dataset {
     Dataset {
         path: path.to_owned(),
         examples,
+        extra,
         warnings,
     }
+}
+
+/// The columns by name, but for those that no row has.
+fn columns_of(
+    names: &[String],
+    mut cells: impl FnMut(usize) -> Vec<Option<String>>,
+) -> BTreeMap<String, Vec<Option<String>>> {
+    let columns = names.iter().enumerate();
+    columns
+        .map(|(i, name)| (name.clone(), cells(i)))
+        .filter(|(_, cells)| cells.iter().any(Option::is_some))
+        .collect()
 }
 
 fn empty_texts(path: &Path, rows: &[Row]) -> Option<Problem> {

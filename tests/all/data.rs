@@ -97,6 +97,57 @@ fn a_subset_is_sorted_and_gives_its_examples() {
     assert_eq!(texts, [(1, "b"), (3, "d")]);
 }
 
+#[test]
+fn further_columns_are_kept_where_a_file_has_them() {
+    let folder = Scratch::new();
+    let json = "{\"text\": \"a\", \"label\": 0, \"source\": \"web\", \"stars\": 4.5}\n\
+                {\"text\": \"b\", \"label\": 1, \"stars\": null}\n";
+    for (name, text, wanted, expected) in [
+        (
+            "a.csv",
+            "source,text,label,n\nweb,a,0,1\n,b,1,2\n",
+            "source n other",
+            "source: web|; n: 1|2",
+        ),
+        // A column may have two roles.
+        (
+            "b.tsv",
+            "text\tlabel\na\t0\nb\t1\n",
+            "label text",
+            "label: 0|1; text: a|b",
+        ),
+        // Without names a column goes by its position, and only then.
+        ("c.csv", "i,a,0\nj,b,1\n", "0 3 source", "0: i|j"),
+        ("d.csv", "text,label\na,0\nb,1\n", "0", ""),
+        (
+            "e.jsonl",
+            json,
+            "stars source",
+            "source: web|-; stars: 4.5|-",
+        ),
+        ("f.csv", "text,label\na,0\nb,1\n", "", ""),
+    ] {
+        let config = config(|c| c.extra_columns = wanted.split(' ').map(str::to_owned).collect());
+        let path = folder.write(name, text);
+        let (dataset, space) = read_training(&path, &config, None).unwrap();
+        let shown = |cells: &[Option<String>]| {
+            let cells = cells.iter().map(|cell| cell.as_deref().unwrap_or("-"));
+            cells.collect::<Vec<_>>().join("|")
+        };
+        let columns = dataset
+            .extra
+            .iter()
+            .map(|(name, cells)| format!("{name}: {}", shown(cells)));
+        let mut columns: Vec<String> = columns.collect();
+        columns.sort();
+        let mut expected: Vec<&str> = expected.split("; ").filter(|c| !c.is_empty()).collect();
+        expected.sort_unstable();
+        assert_eq!(columns, expected, "{name}");
+        let evaluation = read_evaluation(&path, &config, &space, "test").unwrap();
+        assert_eq!(evaluation.extra, dataset.extra);
+    }
+}
+
 fn stream(seed: u64) -> Stream {
     Stream::new(seed, Purpose::Split, 0, 0)
 }

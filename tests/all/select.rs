@@ -1,6 +1,6 @@
 //! Which examples the regions of the map give.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use enginora_rs::config::{Fractions, Region, SelectorSpec, Share};
@@ -193,6 +193,7 @@ fn dataset(n: u32) -> Dataset {
     Dataset {
         path: "train.csv".into(),
         examples: examples.collect(),
+        extra: BTreeMap::new(),
         warnings: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! Texts to token ids: parity with transformers, vocabularies of our own, saving.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ fn dataset<'a>(texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> D
     Dataset {
         path: PathBuf::from("texts.tsv"),
         examples: examples.collect(),
+        extra: BTreeMap::new(),
         warnings: vec![],
     }
 }

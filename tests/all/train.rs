@@ -1,6 +1,6 @@
 //! The training loop: what it does not depend on, what it tells, how it fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -48,6 +48,7 @@ impl World {
         let dataset = Dataset {
             path: PathBuf::from("train.tsv"),
             examples,
+            extra: BTreeMap::new(),
             warnings: vec![],
         };
         let texts = dataset.examples.iter().map(|e| e.text.as_str());
