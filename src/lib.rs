@@ -21,7 +21,7 @@
 //! | [`pipeline`] | each command as one function; the only module that sees all others |
 //! | [`cli`] | arguments in, exit code out |
 //!
-//! [`error`], [`random`] and [`fsio`] are leaves that anyone may use.
+//! [`error`], [`random`], [`fsio`] and [`pickle`] are leaves that anyone may use.
 //!
 //! Four decisions shape the rest. **Batches are packed**: the tokens of several texts lie end
 //! to end, there is no padding, and a text's output does not depend on its neighbours.
@@ -33,6 +33,7 @@
 
 pub mod error;
 pub mod fsio;
+pub mod pickle;
 pub mod random;
 
 pub mod cli;

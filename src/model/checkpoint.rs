@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use candle_core::Device;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
+use crate::model::weights::Weights;
 use crate::model::{Architecture, Classifier, ModelConfig};
 use crate::nn::{Use, raw};
 
@@ -22,16 +23,17 @@ pub struct LoadReport {
     pub unused: Vec<String>,
 }
 
-/// Reads `folder/config.json` and `folder/model.safetensors` (f32, f16, bf16 or f64 weights).
+/// Reads `folder/config.json` and the weights beside it (f32, f16, bf16 or f64):
+/// `model.safetensors`, else `pytorch_model.bin`, either of them whole or in parts with an index.
 ///
 /// The encoder may stand with or without its prefix (`bert.`), layer norms may be called
 /// `gamma` and `beta`. A pooler or head that is missing, or made for another number of
 /// classes, is drawn from `seed` and listed in the report.
 ///
 /// # Errors
-/// A missing file ([`ErrorKind::MissingInput`]); a file that is not safetensors, lacks an
-/// encoder weight, or has one of another shape or with a value that is not finite
-/// ([`ErrorKind::Data`]).
+/// A missing file ([`ErrorKind::MissingInput`]); a file that is not what its name says, would
+/// run something, lacks an encoder weight, or has one of another shape or with a value that is
+/// not finite ([`ErrorKind::Data`]).
 pub fn load(
     folder: &Path,
     n_classes: usize,
@@ -40,24 +42,20 @@ pub fn load(
     device: &Device,
 ) -> Result<(Classifier, LoadReport)> {
     let config = ModelConfig::read(folder)?;
-    let path = folder.join("model.safetensors");
-    let bytes = fsio::read(&path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| {
-        let problem = Problem::new(format!("not a safetensors file: {e}")).in_file(&path);
-        Error::data(problem)
-    })?;
+    let weights = Weights::read(folder)?;
+    let path = weights.path();
     let architecture = config.architecture;
     // Of two names for one weight, today's wins: it is the last to be put into the map.
-    let mut names = file.names();
+    let mut names: Vec<&str> = weights.names().collect();
     names.sort_unstable_by_key(|name| (modern_name(name, architecture) == *name, *name));
     let available: BTreeMap<String, String> = names
         .into_iter()
         .map(|name| (modern_name(name, architecture), name.to_owned()))
         .collect();
     // Files that are a little off get a message for each weight below; this is about memory.
-    if config.n_encoder_weights() > 8 * file_weights(&file) {
+    if config.n_encoder_weights() > 8 * weights.most_numbers() {
         let message = "holds far fewer weights than config.json asks for";
-        return Err(Error::data(Problem::new(message).in_file(&path)));
+        return Err(Error::data(Problem::new(message).in_file(path)));
     }
 
     let classifier = Classifier::zeros(config, n_classes, purpose, device)?;
@@ -66,18 +64,16 @@ pub fn load(
     let mut used = BTreeSet::new();
     for spec in classifier.parameters().specs() {
         let found = available.get(&spec.name);
-        let view = found.and_then(|name| file.tensor(name).ok());
-        match view {
-            Some(view) if view.shape() == spec.shape => match to_f32(&view) {
+        let stored = found.and_then(|name| Some((name, weights.shape(name)?)));
+        match stored {
+            Some((name, shape)) if shape == spec.shape => match weights.to_f32(name) {
                 Ok(values) => classifier.parameters().set(&spec.name, &values)?,
                 Err(message) => problems.push(format!("the weight `{}` {message}", spec.name)),
             },
             _ if belongs_to_head(&spec.name) => report.initialized.push(spec.name.clone()),
-            Some(view) => problems.push(format!(
-                "the weight `{}` is {:?}; config.json makes it {:?}",
-                spec.name,
-                view.shape(),
-                spec.shape
+            Some((_, shape)) => problems.push(format!(
+                "the weight `{}` is {shape:?}; config.json makes it {:?}",
+                spec.name, spec.shape
             )),
             None => problems.push(format!("the weight `{}` is missing", spec.name)),
         }
@@ -86,7 +82,7 @@ pub fn load(
     if !problems.is_empty() {
         let problems = problems
             .into_iter()
-            .map(|message| Problem::new(message).in_file(&path))
+            .map(|message| Problem::new(message).in_file(path))
             .collect();
         return Err(Error::all(ErrorKind::Data, problems));
     }
@@ -140,13 +136,6 @@ pub fn save(classifier: &Classifier, labels: &[String], folder: &Path) -> Result
     fsio::write(&folder.join("config.json"), config.as_bytes())
 }
 
-/// How many numbers a file holds.
-fn file_weights(file: &SafeTensors<'_>) -> u128 {
-    let tensors = file.tensors().into_iter();
-    let counts = tensors.map(|(_, view)| view.shape().iter().map(|n| *n as u128).product::<u128>());
-    counts.sum()
-}
-
 /// The name that transformers gives a weight today: with the encoder's prefix, and with
 /// `weight` and `bias` for the layer norms that older files call `gamma` and `beta`.
 fn modern_name(name: &str, architecture: Architecture) -> String {
@@ -167,24 +156,4 @@ fn modern_name(name: &str, architecture: Architecture) -> String {
 
 fn belongs_to_head(name: &str) -> bool {
     name.starts_with("classifier.") || name.contains(".pooler.")
-}
-
-fn to_f32(view: &TensorView<'_>) -> Result<Vec<f32>, String> {
-    let bytes = view.data();
-    let values: Vec<f32> = match view.dtype() {
-        Dtype::F32 => numbers(bytes, f32::from_le_bytes),
-        Dtype::F64 => numbers(bytes, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
-        Dtype::F16 => numbers(bytes, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => numbers(bytes, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
-        other => return Err(format!("is {other:?}; supported: F32, F16, BF16, F64")),
-    };
-    match values.iter().find(|x| !x.is_finite()) {
-        Some(x) => Err(format!("holds the value {x}")),
-        None => Ok(values),
-    }
-}
-
-fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (chunks, _) = bytes.as_chunks::<N>();
-    chunks.iter().map(|chunk| number(*chunk)).collect()
 }

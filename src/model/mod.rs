@@ -5,6 +5,9 @@ mod checkpoint;
 mod config;
 mod encoder;
 mod head;
+mod torch_file;
+mod weights;
+mod zip;
 
 use candle_core::{Device, Tensor};
 

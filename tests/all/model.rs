@@ -3,6 +3,7 @@
 mod checkpoint;
 mod packed;
 mod parity;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 //!
 //! Python's own reader runs whatever a pickle says, and a pickle of a few kilobytes may claim
 //! any depth and, by naming one part twice over and over, any size. This reader knows the
-//! opcodes of plain data in protocols 2 to 5 alone (documented in Python's `pickletools`), each
-//! of which makes at most one value, limits the depth, and limits what repeated texts add up to.
+//! opcodes of plain data alone, each of which makes at most one value, limits the depth, and
+//! limits what repeated texts add up to.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Column, Table, bad};
 use crate::error::Result;
+use crate::pickle::{Opcode, Opcodes};
 
 /// Plain rows have depth 3 (a list of dicts of lists); what drops a value recurses this deep.
 const MAX_DEPTH: usize = 32;
@@ -74,14 +75,12 @@ fn write_all(to: &mut impl Write, parts: &[&[u8]]) -> io::Result<()> {
 /// Reads a list of dicts.
 pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Vec<Map<String, Value>>> {
     let mut reader = Reader {
-        bytes,
-        at: 0,
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
         text_left: bytes.len().saturating_mul(MAX_GROWTH),
     };
-    let rows = reader.run().and_then(rows_of);
+    let rows = reader.run(bytes).and_then(rows_of);
     rows.map_err(|what| bad(path, format!("not a pickled list of dicts: {what}")))
 }
 
@@ -98,8 +97,6 @@ fn rows_of(value: Value) -> Result<Vec<Map<String, Value>>, String> {
 
 /// What the opcodes work on.
 struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
     stack: Vec<Item<'a>>,
     /// Where on the stack the marks lie.
     marks: Vec<usize>,
@@ -122,118 +119,64 @@ enum Item<'a> {
 type Step<T> = std::result::Result<T, String>;
 
 impl<'a> Reader<'a> {
-    fn run(&mut self) -> Step<Value> {
+    fn run(&mut self, bytes: &'a [u8]) -> Step<Value> {
+        let mut opcodes = Opcodes::new(bytes);
         loop {
-            let opcode = self.take(1)?[0];
-            match opcode {
-                0x80 => drop(self.take(1)?), // PROTO
-                0x95 => drop(self.take(8)?), // FRAME
-                b'(' => self.marks.push(self.stack.len()),
-                b'.' => break,
-                b'N' => self.push(Value::Null, 0),
-                0x88 => self.push(json!(true), 0),
-                0x89 => self.push(json!(false), 0),
-                b'K' => {
-                    let x = self.take(1)?[0];
-                    self.push(json!(x), 0);
-                }
-                b'M' => {
-                    let x = u16::from_le_bytes(self.array()?);
-                    self.push(json!(x), 0);
-                }
-                b'J' => {
-                    let x = i32::from_le_bytes(self.array()?);
-                    self.push(json!(x), 0);
-                }
-                0x8a => {
-                    let length = self.take(1)?[0];
-                    let value = integer(self.take(length.into())?)?;
-                    self.push(value, 0);
-                }
-                b'G' => {
-                    let x = f64::from_be_bytes(self.array()?);
-                    self.push(super::real_value(x), 0);
-                }
-                0x8c => {
-                    let length = self.take(1)?[0];
-                    self.text(length.into())?;
-                }
-                b'X' => {
-                    let length = u32::from_le_bytes(self.array()?);
-                    self.text(u64::from(length))?;
-                }
-                0x8d => {
-                    let length = u64::from_le_bytes(self.array()?);
-                    self.text(length)?;
-                }
-                b']' | b')' => self.push(json!([]), 1),
-                b'}' => self.push(json!({}), 1),
-                0x85..=0x87 => self.tuple(usize::from(opcode - 0x84))?,
-                b't' => {
+            match opcodes.next_opcode()? {
+                Opcode::Header => {}
+                Opcode::Mark => self.marks.push(self.stack.len()),
+                Opcode::Stop => break,
+                Opcode::None => self.push(Value::Null, 0),
+                Opcode::Bool(x) => self.push(json!(x), 0),
+                Opcode::Integer(x) => self.push(integer(x), 0),
+                Opcode::Real(x) => self.push(super::real_value(x), 0),
+                Opcode::Text(text) => self.stack.push(Item::Text(text)),
+                Opcode::EmptyList => self.push(json!([]), 1),
+                Opcode::EmptyDict => self.push(json!({}), 1),
+                Opcode::Tuple(n) => self.tuple(n)?,
+                Opcode::TupleFromMark => {
                     let n = self.stack.len() - self.mark()?;
                     self.tuple(n)?;
                 }
-                b'a' => self.extend(self.stack.len().saturating_sub(1))?,
-                b's' => self.extend(self.stack.len().saturating_sub(2))?,
-                b'e' | b'u' => {
+                Opcode::Append => self.extend(self.stack.len().saturating_sub(1))?,
+                Opcode::SetItem => self.extend(self.stack.len().saturating_sub(2))?,
+                Opcode::Appends | Opcode::SetItems => {
                     let mark = self.mark()?;
                     self.extend(mark)?;
                 }
-                0x94 => self.memoize(self.memo.len() as u32)?,
-                b'q' => {
-                    let number = self.take(1)?[0];
-                    self.memoize(number.into())?;
+                Opcode::Memoize => self.memoize(self.memo.len() as u32)?,
+                Opcode::Put(number) => self.memoize(number)?,
+                Opcode::Get(number) => self.recall(number)?,
+                Opcode::Global(module, name) => return Err(foreign_object(Some((module, name)))),
+                Opcode::StackGlobal => {
+                    return Err(foreign_object(match &self.stack[..] {
+                        [.., Item::Text(module), Item::Text(name)] => Some((*module, *name)),
+                        _ => None,
+                    }));
                 }
-                b'r' => {
-                    let number = u32::from_le_bytes(self.array()?);
-                    self.memoize(number)?;
+                Opcode::Reduce | Opcode::Build | Opcode::PersistentId => {
+                    return Err(foreign_object(None));
                 }
-                b'h' => {
-                    let number = self.take(1)?[0];
-                    self.recall(number.into())?;
-                }
-                b'j' => {
-                    let number = u32::from_le_bytes(self.array()?);
-                    self.recall(number)?;
-                }
-                b'c' | 0x93 => return Err(self.foreign_object(opcode)),
-                _ => {
-                    let at = self.at - 1;
+                Opcode::Other(byte) => {
+                    let at = opcodes.position() - 1;
                     return Err(format!(
-                        "the byte 0x{opcode:02x} at {at} starts no plain value of protocols 2 to 5"
+                        "the byte 0x{byte:02x} at {at} starts no plain value of protocols 2 to 5"
                     ));
                 }
             }
         }
-        if self.at != self.bytes.len() {
-            return Err(format!("{} bytes follow it", self.bytes.len() - self.at));
+        if opcodes.position() != bytes.len() {
+            return Err(format!(
+                "{} bytes follow it",
+                bytes.len() - opcodes.position()
+            ));
         }
         let item = self.stack.pop().ok_or("it is empty")?;
         Ok(self.own(item)?.0)
     }
 
-    fn take(&mut self, n: u64) -> Step<&'a [u8]> {
-        let left = &self.bytes[self.at..];
-        let n = usize::try_from(n).ok().filter(|n| *n <= left.len());
-        let n = n.ok_or("it ends in the middle")?;
-        self.at += n;
-        Ok(&left[..n])
-    }
-
-    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
-        let bytes = self.take(N as u64)?;
-        bytes.try_into().map_err(|_| "it ends in the middle".into())
-    }
-
     fn push(&mut self, value: Value, depth: usize) {
         self.stack.push(Item::Whole { value, depth });
-    }
-
-    fn text(&mut self, length: u64) -> Step<()> {
-        let bytes = self.take(length)?;
-        let text = std::str::from_utf8(bytes).map_err(|e| format!("a text is not UTF-8: {e}"))?;
-        self.stack.push(Item::Text(text));
-        Ok(())
     }
 
     fn mark(&mut self) -> Step<usize> {
@@ -322,44 +265,22 @@ impl<'a> Reader<'a> {
             None => Err(format!("the value number {number} is missing")),
         }
     }
-
-    /// Says which object of Python's there is where plain data is expected.
-    fn foreign_object(&mut self, opcode: u8) -> String {
-        let name = if opcode == b'c' {
-            let mut lines = self.bytes[self.at..].split(|b| *b == b'\n');
-            let mut line = || String::from_utf8_lossy(lines.next().unwrap_or_default());
-            Some(format!("{}.{}", line(), line()))
-        } else {
-            match &self.stack[..] {
-                [.., Item::Text(module), Item::Text(name)] => Some(format!("{module}.{name}")),
-                _ => None,
-            }
-        };
-        // Nobody's names are this long, unless the file is not a pickle.
-        let name = name.filter(|name| name.len() < 100);
-        let name = name.map_or(String::new(), |name| format!(", `{name}`"));
-        format!(
-            "it holds a Python object{name}; convert it to `str`, `int`, `float`, `list` or `dict`"
-        )
-    }
 }
 
-/// A whole number of any length, least byte first, in two's complement.
-fn integer(bytes: &[u8]) -> Step<Value> {
-    let filler = match bytes.last() {
-        Some(byte) if byte & 0x80 != 0 => 0xff,
-        _ => 0,
-    };
-    let mut wide = [filler; 16];
-    if bytes.len() > wide.len() {
-        return Err("a whole number has more than 128 bits".to_owned());
-    }
-    wide[..bytes.len()].copy_from_slice(bytes);
-    let x = i128::from_le_bytes(wide);
-    Ok(match (i64::try_from(x), u64::try_from(x)) {
+/// Says which object of Python's there is where plain data is expected.
+fn foreign_object(name: Option<(&str, &str)>) -> String {
+    let name = name.map(|(module, name)| format!("{module}.{name}"));
+    // Nobody's names are this long, unless the file is not a pickle.
+    let name = name.filter(|name| name.len() < 100);
+    let name = name.map_or(String::new(), |name| format!(", `{name}`"));
+    format!("it holds a Python object{name}; convert it to `str`, `int`, `float`, `list` or `dict`")
+}
+
+fn integer(x: i128) -> Value {
+    match (i64::try_from(x), u64::try_from(x)) {
         (Ok(x), _) => json!(x),
         (_, Ok(x)) => json!(x),
         // A text keeps all the digits, which an id may need.
         _ => json!(x.to_string()),
-    })
+    }
 }
