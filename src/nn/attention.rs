@@ -2,10 +2,16 @@
 //!
 //! Shapes: T tokens of B sequences laid end to end; H heads of width d, D = H d; qkv (T, 3 D)
 //! with the queries first. Per sequence of length L and per head, with S = Q K^T / sqrt(d):
-//! P = softmax(S), A = dropout(P), output = A V (Vaswani et al. 2017, section 3.2).
+//! P = softmax(S), A = dropout(P), output = A V (Vaswani et al. 2017, section 3.2). With a
+//! window w, token i sees the tokens j with |i - j| <= w only (Beltagy et al. 2020,
+//! "Longformer", section 3.1).
 //!
 //! The backward pass computes P again from qkv and the kept log-sum-exp of each row, so a
-//! sequence costs memory in proportion to its length and not to its square.
+//! sequence costs memory in proportion to its length and not to its square. Queries are worked
+//! on in blocks, each with the keys that it sees: a block of a long sequence needs little room,
+//! and what lies far outside a window is never computed.
+
+use std::ops::Range;
 
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -17,11 +23,18 @@ use crate::nn::math::exp;
 use crate::nn::raw::{Matrix, MatrixMut, Threads, multiply};
 use crate::nn::{Dropout, Saved, Vars, raw};
 
+/// Queries of one block where every key is seen.
+const ROWS_PER_BLOCK: usize = 512;
+/// Queries of one block where a window is. Fewer compute less outside the window, more make
+/// faster products.
+const ROWS_PER_WINDOWED_BLOCK: usize = 64;
+
 /// The part of an attention block between its projections; it has no parameters.
 #[derive(Debug)]
 pub struct SelfAttention {
     n_heads: usize,
     dropout: Dropout,
+    window: Option<usize>,
 }
 
 impl SelfAttention {
@@ -30,6 +43,16 @@ impl SelfAttention {
         Self {
             n_heads,
             dropout: Dropout::new(vars, rate),
+            window: None,
+        }
+    }
+
+    /// The same attention to tokens at most `window` away; a token always sees itself.
+    #[must_use]
+    pub fn within(self, window: usize) -> Self {
+        Self {
+            window: Some(window),
+            ..self
         }
     }
 
@@ -51,25 +74,7 @@ impl SelfAttention {
             let values = raw::read::<f32>(qkv)?;
             self.jobs(sequences, &mut y, width, &mut log_sums)
                 .into_par_iter()
-                .for_each(|job| {
-                    let heads = self.heads(&values, &job, width);
-                    let mut weights = vec![0.0; job.length * job.length];
-                    for (h, head) in heads.iter().enumerate() {
-                        head.scores(&mut weights);
-                        for (i, row) in weights.chunks_exact_mut(job.length).enumerate() {
-                            job.log_sums[i * self.n_heads + h] = softmax(row);
-                        }
-                        apply_masks(masks, &job, h, &mut weights);
-                        let weights = Matrix::rows_of(&weights, job.length, job.length, job.length);
-                        let y = MatrixMut::rows_of(
-                            &mut job.output[h * head.width..],
-                            job.length,
-                            head.width,
-                            width,
-                        );
-                        multiply(y, &weights, &head.v, 1.0, false, Threads::One);
-                    }
-                });
+                .for_each(|mut job| self.forward_of_sequence(&values, width, masks, &mut job));
         }
         saved.push(qkv);
         saved.push(&raw::tensor(
@@ -78,6 +83,39 @@ impl SelfAttention {
             qkv.device(),
         )?);
         raw::tensor(y, &[n_tokens, width], qkv.device())
+    }
+
+    fn forward_of_sequence(
+        &self,
+        qkv: &[f32],
+        width: usize,
+        masks: Option<Masks>,
+        job: &mut Job<'_>,
+    ) {
+        let blocks = job.view.blocks();
+        let mut weights = vec![0.0; largest(&blocks)];
+        for (h, head) in self.heads(qkv, job, width).iter().enumerate() {
+            for block in &blocks {
+                let weights = &mut weights[..block.n_scores()];
+                head.scores(block, weights);
+                for (i, row) in block.rows_mut(weights) {
+                    let seen = job.view.seen_in(block, i);
+                    row[..seen.start].fill(0.0);
+                    row[seen.end..].fill(0.0);
+                    job.log_sums[i * self.n_heads + h] = softmax(&mut row[seen]);
+                }
+                apply_masks(masks, job, h, block, weights);
+                let y = &mut job.output[block.queries.start * width + h * head.width..];
+                multiply(
+                    MatrixMut::rows_of(y, block.queries.len(), head.width, width),
+                    &block.matrix(weights),
+                    &head.v.rows(&block.keys),
+                    1.0,
+                    false,
+                    Threads::One,
+                );
+            }
+        }
     }
 
     /// dy (T, D) -> dqkv (T, 3 D).
@@ -115,69 +153,66 @@ impl SelfAttention {
         masks: Option<Masks>,
         job: &mut Job<'_>,
     ) {
-        let length = job.length;
-        let mut weights = vec![0.0; length * length];
-        let mut dropped = vec![0.0; length * length];
-        let mut d_scores = vec![0.0; length * length];
+        let blocks = job.view.blocks();
+        let mut scratch = [(); 3].map(|()| vec![0.0; largest(&blocks)]);
         for (h, head) in self.heads(qkv, job, width).iter().enumerate() {
-            let part = |kind: usize| kind * width + h * head.width;
-            let dy = Matrix::rows_of(
-                &dy[job.first * width + h * head.width..],
-                length,
-                head.width,
-                width,
-            );
-            head.scores(&mut weights);
-            for (i, row) in weights.chunks_exact_mut(length).enumerate() {
-                let log_sum = job.log_sums[i * self.n_heads + h];
-                for score in row {
-                    *score = exp(*score - log_sum);
+            let dy = &dy[job.first * width + h * head.width..];
+            let dy = Matrix::rows_of(dy, job.view.length, head.width, width);
+            for block in &blocks {
+                let [weights, dropped, d_scores] = scratch
+                    .each_mut()
+                    .map(|values| &mut values[..block.n_scores()]);
+                self.probabilities(head, h, block, job, weights);
+                dropped.copy_from_slice(weights);
+                apply_masks(masks, job, h, block, dropped);
+
+                // dA = dy V^T, dP = mask dA, dS = P (dP - sum_j P dP), which is 0 where P is.
+                let dy = dy.rows(&block.queries);
+                let v = head.v.rows(&block.keys);
+                let d_weights = block.matrix_mut(d_scores);
+                multiply(d_weights, &dy, &v.t(), 1.0, false, Threads::One);
+                apply_masks(masks, job, h, block, d_scores);
+                for ((_, ds), p) in block
+                    .rows_mut(d_scores)
+                    .zip(weights.chunks(block.keys.len()))
+                {
+                    softmax_backward(ds, p);
                 }
+
+                // dV += A^T dy, dQ += dS K / sqrt(d), dK += dS^T Q / sqrt(d).
+                let mut add = |kind: usize, rows: &Range<usize>, a: &Matrix<'_>, b, scale| {
+                    let first = rows.start * 3 * width + kind * width + h * head.width;
+                    let part = &mut job.output[first..];
+                    let part = MatrixMut::rows_of(part, rows.len(), head.width, 3 * width);
+                    multiply(part, a, b, scale, true, Threads::One);
+                };
+                let d_scores = block.matrix(d_scores);
+                let (k, q) = (head.k.rows(&block.keys), head.q.rows(&block.queries));
+                add(2, &block.keys, &block.matrix(dropped).t(), &dy, 1.0);
+                add(0, &block.queries, &d_scores, &k, head.scale());
+                add(1, &block.keys, &d_scores.t(), &q, head.scale());
             }
-            dropped.copy_from_slice(&weights);
-            apply_masks(masks, job, h, &mut dropped);
+        }
+    }
 
-            // dV = A^T dy, dA = dy V^T.
-            let dv = MatrixMut::rows_of(&mut job.output[part(2)..], length, head.width, 3 * width);
-            multiply(
-                dv,
-                &square(&dropped, length).t(),
-                &dy,
-                1.0,
-                false,
-                Threads::One,
-            );
-            let d_weights = MatrixMut::rows_of(&mut d_scores, length, length, length);
-            multiply(d_weights, &dy, &head.v.t(), 1.0, false, Threads::One);
-
-            // dP = mask dA, dS = P (dP - sum_j P dP).
-            apply_masks(masks, job, h, &mut d_scores);
-            for (ds, p) in d_scores
-                .chunks_exact_mut(length)
-                .zip(weights.chunks_exact(length))
-            {
-                softmax_backward(ds, p);
+    /// P of a block, 0 for the keys that a query does not see, from the kept logarithms.
+    fn probabilities(
+        &self,
+        head: &Head<'_>,
+        h: usize,
+        block: &Block,
+        job: &Job<'_>,
+        weights: &mut [f32],
+    ) {
+        head.scores(block, weights);
+        for (i, row) in block.rows_mut(weights) {
+            let log_sum = job.log_sums[i * self.n_heads + h];
+            let seen = job.view.seen_in(block, i);
+            row[..seen.start].fill(0.0);
+            row[seen.end..].fill(0.0);
+            for score in &mut row[seen] {
+                *score = exp(*score - log_sum);
             }
-
-            // dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d).
-            let dq = MatrixMut::rows_of(&mut job.output[part(0)..], length, head.width, 3 * width);
-            multiply(
-                dq,
-                &square(&d_scores, length),
-                &head.k,
-                head.scale(),
-                false,
-                Threads::One,
-            );
-            let dk = MatrixMut::rows_of(&mut job.output[part(1)..], length, head.width, 3 * width);
-            multiply(
-                dk,
-                &square(&d_scores, length).t(),
-                &head.q,
-                head.scale(),
-                false,
-                Threads::One,
-            );
         }
     }
 
@@ -196,16 +231,15 @@ impl SelfAttention {
             let (rows, later_rows) = output.split_at_mut(length * row_width);
             let (sums, later_sums) = log_sums.split_at_mut(length * self.n_heads);
             (output, log_sums) = (later_rows, later_sums);
-            let draws_per_head = (length * length).next_multiple_of(4);
+            let view = View::new(length, self.window);
             jobs.push(Job {
                 first: range.start,
-                length,
+                view,
                 output: rows,
                 log_sums: sums,
                 first_draw,
-                draws_per_head,
             });
-            first_draw += draws_per_head * self.n_heads;
+            first_draw += view.n_draws() * self.n_heads;
         }
         jobs
     }
@@ -215,7 +249,7 @@ impl SelfAttention {
         let first = job.first * 3 * width;
         let part = |kind: usize, h: usize| {
             let start = first + kind * width + h * head_width;
-            Matrix::rows_of(&qkv[start..], job.length, head_width, 3 * width)
+            Matrix::rows_of(&qkv[start..], job.view.length, head_width, 3 * width)
         };
         (0..self.n_heads)
             .map(|h| Head {
@@ -232,14 +266,112 @@ impl SelfAttention {
 struct Job<'a> {
     /// The number of its first token in the batch.
     first: usize,
-    length: usize,
+    view: View,
     /// Its rows of the result.
     output: &'a mut [f32],
     /// Its (L, H) logarithms of sums of exponentials.
     log_sums: &'a mut [f32],
     /// The number of its first dropout draw.
     first_draw: usize,
-    draws_per_head: usize,
+}
+
+/// Which tokens of a sequence see which.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    /// L.
+    length: usize,
+    /// How far a token sees, where that is not the whole sequence.
+    window: Option<usize>,
+}
+
+impl View {
+    fn new(length: usize, window: Option<usize>) -> Self {
+        Self {
+            length,
+            window: window.filter(|window| window + 1 < length),
+        }
+    }
+
+    /// The blocks that its queries are worked on in.
+    fn blocks(self) -> Vec<Block> {
+        let n_rows = match self.window {
+            None => ROWS_PER_BLOCK,
+            Some(_) => ROWS_PER_WINDOWED_BLOCK,
+        };
+        (0..self.length)
+            .step_by(n_rows)
+            .map(|start| {
+                let end = (start + n_rows).min(self.length);
+                Block {
+                    queries: start..end,
+                    keys: self.seen(start).start..self.seen(end - 1).end,
+                }
+            })
+            .collect()
+    }
+
+    /// The tokens that token `i` sees.
+    fn seen(self, i: usize) -> Range<usize> {
+        match self.window {
+            None => 0..self.length,
+            Some(window) => i.saturating_sub(window)..(i + window + 1).min(self.length),
+        }
+    }
+
+    /// The same as places in a block's row.
+    fn seen_in(self, block: &Block, i: usize) -> Range<usize> {
+        let seen = self.seen(i);
+        seen.start - block.keys.start..seen.end - block.keys.start
+    }
+
+    /// The number of the dropout draw of token `i` for the first token that it sees.
+    fn draw(self, i: usize) -> usize {
+        match self.window {
+            None => i * self.length,
+            // Of 2 w + 1 draws for each token, those of tokens before the first are not used.
+            Some(window) => i * (2 * window + 1) + window.saturating_sub(i),
+        }
+    }
+
+    /// The number of dropout draws of one head, a multiple of four so that no two heads share
+    /// a block of draws.
+    fn n_draws(self) -> usize {
+        let per_token = self.window.map_or(self.length, |window| 2 * window + 1);
+        (self.length * per_token).next_multiple_of(4)
+    }
+}
+
+/// Some queries in a row, and the keys that one or more of them see.
+struct Block {
+    queries: Range<usize>,
+    keys: Range<usize>,
+}
+
+impl Block {
+    fn n_scores(&self) -> usize {
+        self.queries.len() * self.keys.len()
+    }
+
+    /// Each query's number in the sequence and its row of a (queries, keys) matrix.
+    fn rows_mut<'a>(&self, scores: &'a mut [f32]) -> impl Iterator<Item = (usize, &'a mut [f32])> {
+        let rows = scores.chunks_exact_mut(self.keys.len());
+        self.queries.clone().zip(rows)
+    }
+
+    fn matrix<'a>(&self, scores: &'a [f32]) -> Matrix<'a> {
+        let n_keys = self.keys.len();
+        Matrix::rows_of(scores, self.queries.len(), n_keys, n_keys)
+    }
+
+    fn matrix_mut<'a>(&self, scores: &'a mut [f32]) -> MatrixMut<'a> {
+        let n_keys = self.keys.len();
+        MatrixMut::rows_of(scores, self.queries.len(), n_keys, n_keys)
+    }
+}
+
+/// Room for the scores of any one of the blocks.
+fn largest(blocks: &[Block]) -> usize {
+    blocks.iter().map(Block::n_scores).max().unwrap_or(0)
 }
 
 /// One head of one sequence: (L, d) views into qkv.
@@ -255,14 +387,12 @@ impl Head<'_> {
         1.0 / (self.width as f32).sqrt()
     }
 
-    /// S = Q K^T / sqrt(d), (L, L).
-    fn scores(&self, scores: &mut [f32]) {
-        let length = self.q.rows;
-        let scores = MatrixMut::rows_of(scores, length, length, length);
+    /// S = Q K^T / sqrt(d) of a block.
+    fn scores(&self, block: &Block, scores: &mut [f32]) {
         multiply(
-            scores,
-            &self.q,
-            &self.k.t(),
+            block.matrix_mut(scores),
+            &self.q.rows(&block.queries),
+            &self.k.rows(&block.keys).t(),
             self.scale(),
             false,
             Threads::One,
@@ -270,13 +400,12 @@ impl Head<'_> {
     }
 }
 
-fn square(values: &[f32], length: usize) -> Matrix<'_> {
-    Matrix::rows_of(values, length, length, length)
-}
-
-fn apply_masks(masks: Option<Masks>, job: &Job<'_>, h: usize, weights: &mut [f32]) {
-    if let Some(masks) = masks {
-        masks.apply(job.first_draw + h * job.draws_per_head, weights);
+fn apply_masks(masks: Option<Masks>, job: &Job<'_>, h: usize, block: &Block, weights: &mut [f32]) {
+    let Some(masks) = masks else { return };
+    let first = job.first_draw + h * job.view.n_draws();
+    for (i, row) in block.rows_mut(weights) {
+        let seen = job.view.seen_in(block, i);
+        masks.apply(first + job.view.draw(i), &mut row[seen]);
     }
 }
 

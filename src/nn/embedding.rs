@@ -111,3 +111,41 @@ pub fn first_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tenso
     }
     raw::tensor(dx, &[sequences.n_tokens(), width], dy.device())
 }
+
+/// x (T, D) -> the means of each sequence's rows (B, D).
+///
+/// # Errors
+/// A tensor that is not contiguous f32, or a device without kernels.
+pub fn mean_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    let width = x.dim(1)?;
+    let values = raw::read::<f32>(x)?;
+    let mut means = vec![0.0; sequences.len() * width];
+    for (range, mean) in sequences.ranges().zip(means.chunks_exact_mut(width)) {
+        let n_tokens = range.len() as f32;
+        for row in values[range.start * width..range.end * width].chunks_exact(width) {
+            raw::add_to(mean, row);
+        }
+        for value in mean {
+            *value /= n_tokens;
+        }
+    }
+    raw::tensor(means, &[sequences.len(), width], x.device())
+}
+
+/// The gradient of [`mean_tokens`]: dy (B, D) -> dx (T, D), the same for all tokens of a
+/// sequence.
+///
+/// # Errors
+/// As [`mean_tokens`].
+pub fn mean_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    let width = dy.dim(1)?;
+    let values = raw::read::<f32>(dy)?;
+    let mut dx = Vec::with_capacity(sequences.n_tokens() * width);
+    for (range, row) in sequences.ranges().zip(values.chunks_exact(width)) {
+        let n_tokens = range.len() as f32;
+        for _ in range {
+            dx.extend(row.iter().map(|g| g / n_tokens));
+        }
+    }
+    raw::tensor(dx, &[sequences.n_tokens(), width], dy.device())
+}

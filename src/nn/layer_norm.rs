@@ -1,32 +1,40 @@
 //! Layer norm, alone and fused with the residual sum and the dropout before it.
 //!
 //! Shapes: T rows of D features; per row, y = gamma (x - mean) / sqrt(var + eps) + beta with
-//! the population variance (Ba et al. 2016).
+//! the population variance (Ba et al. 2016). A layer norm may be without beta.
 
 use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::nn::dropout::Masks;
-use crate::nn::{Decay, Dropout, Gradients, Initialization, Parameter, Saved, Vars, raw};
+use crate::nn::{Bias, Decay, Dropout, Gradients, Initialization, Parameter, Saved, Vars, raw};
 
 /// A layer norm over the last dimension.
 #[derive(Debug)]
 pub struct LayerNorm {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
     epsilon: f32,
 }
 
 impl LayerNorm {
-    /// A layer norm over `width` features.
+    /// A layer norm over `width` features, with a bias.
     ///
     /// # Errors
     /// Parameters that were not declared.
     pub fn new(vars: &Vars<'_>, width: usize, epsilon: f64) -> Result<Self> {
+        Self::with_bias(vars, width, epsilon, Bias::Yes)
+    }
+
+    /// A layer norm over `width` features, with or without a bias.
+    ///
+    /// # Errors
+    /// Parameters that were not declared.
+    pub fn with_bias(vars: &Vars<'_>, width: usize, epsilon: f64, bias: Bias) -> Result<Self> {
         Ok(Self {
             weight: vars.get("weight", &[width], Initialization::Ones, Decay::No)?,
-            bias: vars.get("bias", &[width], Initialization::Zeros, Decay::No)?,
+            bias: bias.of(vars, width)?,
             epsilon: epsilon as f32,
         })
     }
@@ -53,7 +61,9 @@ impl LayerNorm {
         let normalized = raw::read::<f32>(&normalized)?;
         let gamma = raw::read::<f32>(self.weight.value())?;
 
-        let sums = raw::sum_over_rows(n_rows, 2 * width, |rows, partial| {
+        // The sums for the weight, then those for the bias, if there is one.
+        let n_sums = width * (1 + usize::from(self.bias.is_some()));
+        let sums = raw::sum_over_rows(n_rows, n_sums, |rows, partial| {
             let (d_weight, d_bias) = partial.split_at_mut(width);
             for row in rows {
                 let at = row * width..(row + 1) * width;
@@ -68,7 +78,9 @@ impl LayerNorm {
             }
         });
         raw::accumulate(&grads[&self.weight], &sums[..width])?;
-        raw::accumulate(&grads[&self.bias], &sums[width..])?;
+        if let Some(bias) = &self.bias {
+            raw::accumulate(&grads[bias], &sums[width..])?;
+        }
 
         let mut dx = vec![0.0; n_rows * width];
         let chunk = raw::ROWS_PER_TASK * width;
@@ -94,7 +106,11 @@ impl LayerNorm {
     fn normalize(&self, mut sums: Vec<f32>, like: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let (n_rows, width) = like.dims2()?;
         let gamma = raw::read::<f32>(self.weight.value())?;
-        let beta = raw::read::<f32>(self.bias.value())?;
+        let beta = self
+            .bias
+            .as_ref()
+            .map(|bias| raw::read::<f32>(bias.value()));
+        let beta = beta.transpose()?;
         let mut inverse_std = vec![0.0; n_rows];
         sums.par_chunks_mut(raw::ROWS_PER_TASK * width)
             .zip(inverse_std.par_chunks_mut(raw::ROWS_PER_TASK))
@@ -112,9 +128,11 @@ impl LayerNorm {
                 .zip(normalized.par_chunks(chunk))
                 .for_each(|(y, x)| {
                     for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                        for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(&*gamma).zip(&*beta)
-                        {
-                            *y = gamma * x + beta;
+                        for ((y, x), gamma) in y.iter_mut().zip(x).zip(&*gamma) {
+                            *y = gamma * x;
+                        }
+                        if let Some(beta) = &beta {
+                            raw::add_to(y, beta);
                         }
                     }
                 });

@@ -1,23 +1,24 @@
 //! Linear layers: y = act(x W^T + b).
 //!
-//! Shapes: T rows (tokens or examples), `in` and `out` features; W is (out, in), b (out).
+//! Shapes: T rows (tokens or examples), `in` and `out` features; W is (out, in), b (out). A
+//! layer may be without b.
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::nn::{Activation, Decay, Gradients, Initialization, Parameter, Saved, Vars, raw};
+use crate::nn::{Activation, Bias, Decay, Gradients, Initialization, Parameter, Saved, Vars, raw};
 
 /// A linear layer, with the activation that follows it, if one does.
 #[derive(Debug)]
 pub struct Linear {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
     activation: Option<Activation>,
 }
 
 impl Linear {
-    /// A layer of `inputs` to `outputs` features, its weights first drawn with `std`.
+    /// A layer of `inputs` to `outputs` features with a bias, its weights first drawn with `std`.
     ///
     /// # Errors
     /// Parameters that were not declared.
@@ -28,14 +29,26 @@ impl Linear {
         std: f64,
         activation: Option<Activation>,
     ) -> Result<Self> {
+        let first = Initialization::Normal(std);
+        Self::with_bias(vars, inputs, outputs, first, Bias::Yes, activation)
+    }
+
+    /// A layer of `inputs` to `outputs` features with or without a bias, its weights first
+    /// drawn as `first` says.
+    ///
+    /// # Errors
+    /// Parameters that were not declared.
+    pub fn with_bias(
+        vars: &Vars<'_>,
+        inputs: usize,
+        outputs: usize,
+        first: Initialization,
+        bias: Bias,
+        activation: Option<Activation>,
+    ) -> Result<Self> {
         Ok(Self {
-            weight: vars.get(
-                "weight",
-                &[outputs, inputs],
-                Initialization::Normal(std),
-                Decay::Yes,
-            )?,
-            bias: vars.get("bias", &[outputs], Initialization::Zeros, Decay::No)?,
+            weight: vars.get("weight", &[outputs, inputs], first, Decay::Yes)?,
+            bias: bias.of(vars, outputs)?,
             activation,
         })
     }
@@ -46,10 +59,12 @@ impl Linear {
     /// Shapes that do not fit, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         saved.push(x);
-        let outputs = self.bias.value().dim(0)?;
+        let outputs = self.weight.value().dim(0)?;
         let y = Tensor::zeros((x.dim(0)?, outputs), DType::F32, x.device())?;
         raw::product_into(&y, x, &self.weight.value().t()?, false)?;
-        add_bias(&y, self.bias.value())?;
+        if let Some(bias) = &self.bias {
+            add_bias(&y, bias.value())?;
+        }
         let Some(activation) = self.activation else {
             return Ok(y);
         };
@@ -71,7 +86,10 @@ impl Linear {
             Some(activation) => before_activation(activation, dy, &saved.pop()?)?,
         };
         let x = saved.pop()?;
-        add_gradients(&dy, &x, &grads[&self.weight], &grads[&self.bias])?;
+        raw::product_into(&grads[&self.weight], &dy.t()?, &x, true)?;
+        if let Some(bias) = &self.bias {
+            raw::accumulate(&grads[bias], &column_sums(&dy)?)?;
+        }
         raw::product(&dy, self.weight.value())
     }
 }
@@ -156,12 +174,6 @@ fn before_activation(activation: Activation, dy: &Tensor, x: &Tensor) -> Result<
         .zip(x_values.par_chunks(chunk))
         .for_each(|(g, x)| activation.multiply_by_slope(x, g));
     raw::tensor(values, dy.dims(), dy.device())
-}
-
-/// dW += dy^T x, db += the sums of dy's columns.
-fn add_gradients(dy: &Tensor, x: &Tensor, d_weight: &Tensor, d_bias: &Tensor) -> Result<()> {
-    raw::product_into(d_weight, &dy.t()?, x, true)?;
-    raw::accumulate(d_bias, &column_sums(dy)?)
 }
 
 fn add_bias(y: &Tensor, bias: &Tensor) -> Result<()> {

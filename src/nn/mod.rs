@@ -13,21 +13,27 @@ mod attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod gate;
 mod layer_norm;
 mod linear;
 mod math;
 mod parameters;
 pub mod raw;
+mod rotary;
 mod saved;
 
 pub use activation::Activation;
 pub use attention::SelfAttention;
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use dropout::Dropout;
-pub use embedding::{EmbeddingSum, first_tokens, first_tokens_backward};
+pub use embedding::{
+    EmbeddingSum, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,
+};
+pub use gate::Gate;
 pub use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub use linear::{Linear, QueryKeyValue};
 pub use parameters::{
-    Binder, Decay, Gradients, Initialization, Parameter, ParameterSpec, Parameters, Use, Vars,
+    Bias, Binder, Decay, Gradients, Initialization, Parameter, ParameterSpec, Parameters, Use, Vars,
 };
+pub use rotary::Rotary;
 pub use saved::{DropoutKey, Saved};

@@ -54,10 +54,40 @@ impl ParameterSpec {
 pub enum Initialization {
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// Normal with mean 0 and this standard deviation, drawn again where it is more than
+    /// `cutoff` standard deviations from 0.
+    TruncatedNormal {
+        /// Before it is cut off.
+        std: f64,
+        /// In standard deviations, at least 0.
+        cutoff: f64,
+    },
     /// All 0.
     Zeros,
     /// All 1.
     Ones,
+}
+
+/// Whether a layer has a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bias {
+    /// It has, at first all 0.
+    Yes,
+    /// It has none.
+    No,
+}
+
+impl Bias {
+    /// The parameter `bias` of `width` features, if there is to be one.
+    pub(super) fn of(self, vars: &Vars<'_>, width: usize) -> Result<Option<Parameter>> {
+        match self {
+            Self::Yes => {
+                let bias = vars.get("bias", &[width], Initialization::Zeros, Decay::No)?;
+                Ok(Some(bias))
+            }
+            Self::No => Ok(None),
+        }
+    }
 }
 
 /// Whether weight decay acts on a parameter.
@@ -198,6 +228,11 @@ impl Parameters {
                 Initialization::Normal(std) => {
                     for (i, value) in values.iter_mut().enumerate() {
                         *value = (std * stream.normal_at(i as u64)) as f32;
+                    }
+                }
+                Initialization::TruncatedNormal { std, cutoff } => {
+                    for (i, value) in values.iter_mut().enumerate() {
+                        *value = (std * truncated_normal(&stream, i as u64, cutoff)) as f32;
                     }
                 }
                 Initialization::Zeros => values.fill(0.0),
@@ -374,6 +409,15 @@ fn views_of(flat: &Tensor, specs: &[ParameterSpec], offsets: &[usize]) -> Result
             Ok(part.reshape(spec.shape.as_slice())?)
         })
         .collect()
+}
+
+/// A standard normal number within `cutoff`: the first such one of a value's own draws.
+fn truncated_normal(stream: &Stream, index: u64, cutoff: f64) -> f64 {
+    /// No parameter has as many values, so no two values share a draw.
+    const MOST_VALUES: u64 = 1 << 27;
+    let draws = (0..1 << 5).map(|attempt| stream.normal_at(index + attempt * MOST_VALUES));
+    // At the usual cutoff of 2 no draw at all is within it once in 10^43 values.
+    draws.into_iter().find(|x| x.abs() <= cutoff).unwrap_or(0.0)
 }
 
 /// 64 bits of the name by FNV-1a, which is the same in every build and on every machine.

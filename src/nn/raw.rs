@@ -178,6 +178,16 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Some of its rows.
+    #[must_use]
+    pub fn rows(self, rows: &Range<usize>) -> Self {
+        Self {
+            values: &self.values[rows.start * self.row_stride..],
+            rows: rows.len(),
+            ..self
+        }
+    }
+
     fn holds_its_elements(&self) -> bool {
         last_element(self.rows, self.columns, self.row_stride, self.column_stride)
             .is_none_or(|last| last < self.values.len())

@@ -4,9 +4,10 @@ use candle_core::{D, Result as CandleResult, Tensor};
 use enginora_rs::data::Sequences;
 use enginora_rs::error::Result;
 use enginora_rs::nn::{
-    Activation, Dropout, EmbeddingSum, Gradients, LayerNorm, Linear, Parameters, QueryKeyValue,
-    ResidualLayerNorm, Saved, SelfAttention, Vars, cross_entropy, cross_entropy_backward,
-    first_tokens, first_tokens_backward,
+    Activation, Bias, Dropout, EmbeddingSum, Gate, Gradients, Initialization, LayerNorm, Linear,
+    Parameters, QueryKeyValue, ResidualLayerNorm, Rotary, Saved, SelfAttention, Vars,
+    cross_entropy, cross_entropy_backward, first_tokens, first_tokens_backward, mean_tokens,
+    mean_tokens_backward,
 };
 
 use super::{KEY, ids, normal, values, with_parameters};
@@ -64,9 +65,23 @@ pub fn all() -> Vec<Case> {
         first_tokens_case(),
         cross_entropy_case(),
         dropout(),
-        attention(&[1], 0.0),
-        attention(&[1, 5, 2, 1, 3], 0.0),
-        attention(&[4, 1, 5], 0.4),
+        attention(&[1], None, 0.0, 5),
+        attention(&[1, 5, 2, 1, 3], None, 0.0, 5),
+        attention(&[4, 1, 5], None, 0.4, 5),
+        // More queries than one block takes.
+        attention(&[530, 3], None, 0.0, 3),
+        attention(&[1, 5, 2, 4, 3], Some(0), 0.0, 5),
+        attention(&[1, 5, 2, 4, 3], Some(1), 0.0, 5),
+        attention(&[5, 3, 4], Some(2), 0.4, 5),
+        // Three blocks, whose keys overlap; the second sequence is within the window.
+        attention(&[150, 20, 66, 22], Some(20), 0.0, 5),
+        attention(&[3, 90, 1], Some(7), 0.4, 90),
+        linear_without_bias(),
+        layer_norm_without_bias(),
+        mean_tokens_case(),
+        gate("gelu", Activation::Gelu, Tensor::gelu_erf),
+        gate("tanh", Activation::Tanh, Tensor::tanh),
+        rotary(),
     ];
     cases.push(linear("no activation", None, |x| Ok(x.clone())));
     cases.push(linear("gelu", Some(Activation::Gelu), Tensor::gelu_erf));
@@ -240,18 +255,132 @@ fn dropout() -> Case {
     }
 }
 
-fn attention(lengths: &[usize], rate: f64) -> Case {
+fn linear_without_bias() -> Case {
+    let (parameters, layer) =
+        with_parameters(|vars| Linear::with_bias(vars, 5, 4, Initialization::Ones, Bias::No, None));
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    Case {
+        name: "linear, no bias".into(),
+        parameters,
+        inputs: vec![normal(12, &[70, 5])],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], saved)),
+        backward: Box::new(move |dy, saved, grads| Ok(vec![again.backward(dy, saved, grads)?])),
+        formula: Box::new(|x, p| x[0].matmul(&p[0].t()?)),
+    }
+}
+
+fn layer_norm_without_bias() -> Case {
+    let (parameters, layer) = with_parameters(|vars| LayerNorm::with_bias(vars, 7, 1e-5, Bias::No));
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    Case {
+        name: "layer norm, no bias".into(),
+        parameters,
+        inputs: vec![normal(13, &[67, 7])],
+        forward: Box::new(move |x, saved| layer.forward(&x[0], saved)),
+        backward: Box::new(move |dy, saved, grads| Ok(vec![again.backward(dy, saved, grads)?])),
+        formula: Box::new(|x, p| normalize(&x[0], &p[0], &p[0].zeros_like()?, 1e-5)),
+    }
+}
+
+fn mean_tokens_case() -> Case {
+    let (parameters, ()) = with_parameters(|_: &Vars<'_>| Ok(()));
+    let sequences = Sequences::of_lengths([2, 1, 4]);
+    let [seen, again] = [sequences.clone(), sequences.clone()];
+    Case {
+        name: "mean tokens".into(),
+        parameters,
+        inputs: vec![normal(14, &[7, 3])],
+        forward: Box::new(move |x, _| mean_tokens(&x[0], &seen)),
+        backward: Box::new(move |dy, _, _| Ok(vec![mean_tokens_backward(dy, &again)?])),
+        formula: Box::new(move |x, _| {
+            let means = sequences.ranges().map(|range| {
+                let rows = x[0].narrow(0, range.start, range.len())?;
+                rows.mean_keepdim(0)
+            });
+            Tensor::cat(&means.collect::<CandleResult<Vec<_>>>()?, 0)
+        }),
+    }
+}
+
+fn gate(name: &str, activation: Activation, formula: fn(&Tensor) -> CandleResult<Tensor>) -> Case {
+    let (parameters, ()) = with_parameters(|_: &Vars<'_>| Ok(()));
+    let gate = Gate::new(activation);
+    Case {
+        name: format!("gate, {name}"),
+        parameters,
+        inputs: vec![normal(15, &[70, 6])],
+        forward: Box::new(move |x, saved| gate.forward(&x[0], saved)),
+        backward: Box::new(move |dy, saved, _| Ok(vec![gate.backward(dy, saved)?])),
+        formula: Box::new(move |x, _| formula(&x[0].narrow(1, 0, 3)?)? * x[0].narrow(1, 3, 3)?),
+    }
+}
+
+/// Two heads of six features; the values, the last third, are not turned.
+fn rotary() -> Case {
+    const HEAD_WIDTH: usize = 6;
+    const THETA: f64 = 50.0;
+    let (parameters, ()) = with_parameters(|_: &Vars<'_>| Ok(()));
+    let layer = std::rc::Rc::new(Rotary::new(HEAD_WIDTH, THETA));
+    let again = layer.clone();
+    let sequences = Sequences::of_lengths([3, 1, 70, 2]);
+    let [seen, seen_again] = [sequences.clone(), sequences.clone()];
+    Case {
+        name: "rotary".into(),
+        parameters,
+        inputs: vec![normal(16, &[sequences.n_tokens(), 6 * HEAD_WIDTH])],
+        forward: Box::new(move |x, _| {
+            let turned = x[0].copy()?;
+            layer.forward(&turned, &seen)?;
+            Ok(turned)
+        }),
+        backward: Box::new(move |dy, _, _| {
+            let dx = dy.copy()?;
+            again.backward(&dx, &seen_again)?;
+            Ok(vec![dx])
+        }),
+        formula: Box::new(move |x, _| {
+            let half = HEAD_WIDTH / 2;
+            let angles: Vec<f64> = sequences
+                .ranges()
+                .flat_map(|range| 0..range.len())
+                .flat_map(|p| {
+                    (0..half).map(move |i| p as f64 * THETA.powf(-(i as f64) / half as f64))
+                })
+                .collect();
+            let angles = Tensor::from_vec(angles, (x[0].dim(0)?, half), x[0].device())?;
+            let (cosines, sines) = (angles.cos()?, angles.sin()?);
+            let mut parts = Vec::new();
+            for head in 0..4 {
+                let first = x[0].narrow(1, head * HEAD_WIDTH, half)?;
+                let second = x[0].narrow(1, head * HEAD_WIDTH + half, half)?;
+                parts.push(((&first * &cosines)? - (&second * &sines)?)?);
+                parts.push(((&second * &cosines)? + (&first * &sines)?)?);
+            }
+            parts.push(x[0].narrow(1, 4 * HEAD_WIDTH, 2 * HEAD_WIDTH)?);
+            Tensor::cat(&parts, 1)
+        }),
+    }
+}
+
+fn attention(lengths: &[usize], window: Option<usize>, rate: f64, head_width: usize) -> Case {
     const N_HEADS: usize = 2;
-    const HEAD_WIDTH: usize = 5;
-    let width = N_HEADS * HEAD_WIDTH;
-    let (parameters, layer) = with_parameters(|vars| Ok(SelfAttention::new(vars, N_HEADS, rate)));
+    let width = N_HEADS * head_width;
+    let (parameters, layer) = with_parameters(|vars| {
+        let layer = SelfAttention::new(vars, N_HEADS, rate);
+        Ok(match window {
+            None => layer,
+            Some(window) => layer.within(window),
+        })
+    });
     let layer = std::rc::Rc::new(layer);
     let again = layer.clone();
     let sequences = Sequences::of_lengths(lengths.iter().copied());
     let [seen, seen_again] = [sequences.clone(), sequences.clone()];
-    let masks = attention_masks(&layer, &sequences, N_HEADS, HEAD_WIDTH);
+    let masks = (rate > 0.0).then(|| attention_masks(&layer, &sequences, N_HEADS, head_width));
     Case {
-        name: format!("attention, lengths {lengths:?}, dropout {rate}"),
+        name: format!("attention, lengths {lengths:?}, window {window:?}, dropout {rate}"),
         parameters,
         inputs: vec![normal(11, &[sequences.n_tokens(), 3 * width])],
         forward: Box::new(move |x, saved| layer.forward(&x[0], &seen, saved)),
@@ -260,22 +389,37 @@ fn attention(lengths: &[usize], rate: f64) -> Case {
             let mut rows = Vec::new();
             for (s, range) in sequences.ranges().enumerate() {
                 let qkv = x[0].narrow(0, range.start, range.len())?;
+                let visible = visible(range.len(), window);
                 let mut heads = Vec::new();
                 for h in 0..N_HEADS {
                     let part = |kind: usize| {
-                        let start = kind * width + h * HEAD_WIDTH;
-                        qkv.narrow(1, start, HEAD_WIDTH)?.contiguous()
+                        let start = kind * width + h * head_width;
+                        qkv.narrow(1, start, head_width)?.contiguous()
                     };
                     let scores = part(0)?.matmul(&part(1)?.t()?.contiguous()?)?;
-                    let powers = (scores / (HEAD_WIDTH as f64).sqrt())?.exp()?;
-                    let weights = powers.broadcast_div(&powers.sum_keepdim(1)?)?;
-                    heads.push((weights * &masks[s * N_HEADS + h])?.matmul(&part(2)?)?);
+                    let powers = ((scores / (head_width as f64).sqrt())?.exp()? * &visible)?;
+                    let mut weights = powers.broadcast_div(&powers.sum_keepdim(1)?)?;
+                    if let Some(masks) = &masks {
+                        // What is shown is the mask divided by the number of visible tokens.
+                        let shown = &masks[s * N_HEADS + h];
+                        weights = (weights * shown.broadcast_mul(&visible.sum_keepdim(1)?)?)?;
+                    }
+                    heads.push(weights.matmul(&part(2)?)?);
                 }
                 rows.push(Tensor::cat(&heads, 1)?);
             }
             Tensor::cat(&rows, 0)
         }),
     }
+}
+
+/// 1 where token i sees token j, else 0: (L, L) f64.
+fn visible(length: usize, window: Option<usize>) -> Tensor {
+    let sees = |i: usize, j: usize| window.is_none_or(|window| i.abs_diff(j) <= window);
+    let values: Vec<f64> = (0..length * length)
+        .map(|at| f64::from(u8::from(sees(at / length, at % length))))
+        .collect();
+    Tensor::from_vec(values, (length, length), &candle_core::Device::Cpu).unwrap()
 }
 
 /// The mask of the first place with dropout, as its output for ones shows it; f64.
@@ -286,8 +430,8 @@ pub fn mask(rate: f64, shape: &[usize]) -> Tensor {
     mask.to_dtype(candle_core::DType::F64).unwrap()
 }
 
-/// The masks of each sequence and head, (L, L) f64, as they show where all weights are equal
-/// and each value vector is a one at its token's place: the output is mask / L then.
+/// The outputs of each sequence and head, (L, L) f64, where all weights are equal and each
+/// value vector is a one at its token's place: the mask divided by the number of visible tokens.
 fn attention_masks(
     layer: &SelfAttention,
     sequences: &Sequences,
@@ -315,8 +459,7 @@ fn attention_masks(
         for h in 0..n_heads {
             let rows = y.narrow(0, range.start, length).unwrap();
             let weights = rows.narrow(1, h * head_width, length).unwrap();
-            let mask = weights.to_dtype(candle_core::DType::F64).unwrap();
-            masks.push((mask * length as f64).unwrap());
+            masks.push(weights.to_dtype(candle_core::DType::F64).unwrap());
         }
     }
     masks
