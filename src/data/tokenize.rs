@@ -21,6 +21,16 @@ use crate::fsio;
 /// The special tokens of BERT's vocabularies, in the order in which new ones are numbered.
 const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
+/// What special tokens are called in vocabularies, BERT's names first, by their keys in
+/// `tokenizer_config.json`.
+const SPECIAL_TOKEN_KEYS: [(&str, [&str; 2]); 5] = [
+    ("pad_token", ["[PAD]", "<pad>"]),
+    ("unk_token", ["[UNK]", "<unk>"]),
+    ("cls_token", ["[CLS]", "<s>"]),
+    ("sep_token", ["[SEP]", "</s>"]),
+    ("mask_token", ["[MASK]", "<mask>"]),
+];
+
 /// A tokenizer, with what has to be saved beside it.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -204,11 +214,12 @@ impl Tokenizer {
     /// Its `BertTokenizer` takes the vocabulary from `tokenizer.json` but the normalizer from
     /// here, and its `RobertaTokenizer` the space before the first word (transformers 5.23,
     /// `models/bert/tokenization_bert.py` and `models/roberta/tokenization_roberta.py`). The
-    /// general class uses all of `tokenizer.json`, but has to be told of token types.
+    /// general class uses all of `tokenizer.json`, but has to be told of token types and of
+    /// what each special token is for.
     fn config_to_save(&self, max_length: usize) -> Map<String, Value> {
         let mut config = self.config.clone();
         let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
-        match (
+        let class_knows_special_tokens = match (
             self.inner.get_model(),
             self.inner.get_normalizer(),
             self.inner.get_pre_tokenizer(),
@@ -225,6 +236,7 @@ impl Tokenizer {
                     "tokenize_chinese_chars",
                     json!(normalizer.handle_chinese_chars),
                 );
+                false
             }
             (ModelWrapper::BPE(_), None, Some(PreTokenizerWrapper::ByteLevel(bytes)))
                 if bytes.use_regex =>
@@ -233,24 +245,35 @@ impl Tokenizer {
                 if self.names_no_class() {
                     set("tokenizer_class", json!("RobertaTokenizer"));
                 }
+                true
             }
             _ => {
                 set("tokenizer_class", json!("PreTrainedTokenizerFast"));
-                let inputs = ["input_ids", "token_type_ids", "attention_mask"];
+                let inputs: &[&str] = if self.has_token_types() {
+                    &["input_ids", "token_type_ids", "attention_mask"]
+                } else {
+                    &["input_ids", "attention_mask"]
+                };
                 set("model_input_names", json!(inputs));
+                false
             }
-        }
-        if matches!(self.inner.get_model(), ModelWrapper::WordPiece(_)) {
-            for token in SPECIAL_TOKENS {
-                let role = token.trim_matches(['[', ']']).to_lowercase();
-                if self.inner.token_to_id(token).is_some() {
-                    let key = format!("{role}_token");
+        };
+        if !class_knows_special_tokens {
+            for (key, tokens) in SPECIAL_TOKEN_KEYS {
+                let known = |token: &&str| self.inner.token_to_id(token).is_some();
+                if let Some(token) = tokens.into_iter().find(known) {
                     config.entry(key).or_insert_with(|| json!(token));
                 }
             }
         }
         config.insert("model_max_length".into(), json!(max_length));
         config
+    }
+
+    /// Whether the texts of a pair are told apart by their token types.
+    fn has_token_types(&self) -> bool {
+        let pair = self.inner.encode_fast(("a", "a"), true);
+        pair.is_ok_and(|encoding| encoding.get_type_ids().iter().any(|id| *id > 0))
     }
 
     /// Whether `tokenizer_config.json` leaves open which tokenizer this is.

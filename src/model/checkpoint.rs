@@ -45,6 +45,7 @@ pub fn load(
     let weights = Weights::read(folder)?;
     let path = weights.path();
     let architecture = config.architecture;
+    let head = architecture.head();
     // Of two names for one weight, today's wins: it is the last to be put into the map.
     let mut names: Vec<&str> = weights.names().collect();
     names.sort_unstable_by_key(|name| (modern_name(name, architecture) == *name, *name));
@@ -70,7 +71,7 @@ pub fn load(
                 Ok(values) => classifier.parameters().set(&spec.name, &values)?,
                 Err(message) => problems.push(format!("the weight `{}` {message}", spec.name)),
             },
-            _ if belongs_to_head(&spec.name) => report.initialized.push(spec.name.clone()),
+            _ if head.holds(&spec.name) => report.initialized.push(spec.name.clone()),
             Some((_, shape)) => problems.push(format!(
                 "the weight `{}` is {shape:?}; config.json makes it {:?}",
                 spec.name, spec.shape
@@ -152,8 +153,4 @@ fn modern_name(name: &str, architecture: Architecture) -> String {
     } else {
         name.into_owned()
     }
-}
-
-fn belongs_to_head(name: &str) -> bool {
-    name.starts_with("classifier.") || name.contains(".pooler.")
 }

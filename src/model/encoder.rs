@@ -23,7 +23,7 @@ impl Encoder {
     pub fn new(vars: &Vars<'_>, config: &ModelConfig) -> Result<Self> {
         let vars = vars.pp(config.architecture.prefix());
         match &config.family {
-            Family::Bert => Ok(Self::Bert(BertEncoder::new(&vars, config)?)),
+            Family::Bert(shape) => Ok(Self::Bert(BertEncoder::new(&vars, config, *shape)?)),
         }
     }
 

@@ -9,8 +9,8 @@ use crate::nn::{Dropout, Gradients, Linear, Saved, Vars, first_tokens, first_tok
 
 /// (dropout) -> dense and activation -> dropout -> linear, on the first token.
 ///
-/// BERT's dense layer is the encoder's pooler; RoBERTa's belongs to the head and has one more
-/// dropout before it.
+/// BERT's dense layer is the encoder's pooler; RoBERTa's and ELECTRA's belong to the head and
+/// have one more dropout before it; DistilBERT's stands beside its output layer.
 #[derive(Debug)]
 pub struct Head {
     first_dropout: Option<Dropout>,
@@ -28,7 +28,7 @@ impl Head {
         let (width, std, rate) = (
             config.hidden_size,
             config.initializer_range,
-            config.head_dropout(),
+            config.classifier_dropout,
         );
         let spec = config.architecture.head();
         let (dense, output) = (vars.pp(spec.dense), vars.pp(spec.output));

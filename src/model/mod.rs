@@ -12,7 +12,7 @@ mod zip;
 use candle_core::{Device, Tensor};
 
 pub use checkpoint::{LoadReport, load, save};
-pub use config::{Architecture, Family, ModelConfig};
+pub use config::{Architecture, BertShape, Family, ModelConfig, Sharing};
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};

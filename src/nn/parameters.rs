@@ -136,10 +136,7 @@ impl Parameters {
             source: Source::Declaring(RefCell::default(), nothing),
             n_dropouts: Cell::new(0),
         };
-        build(&Vars {
-            prefix: String::new(),
-            binder: &binder,
-        })?;
+        build(&binder.vars())?;
         let Source::Declaring(specs, _) = binder.source else {
             unreachable!("the source was made six lines above");
         };
@@ -321,6 +318,7 @@ impl Binder<'_> {
     pub fn vars(&self) -> Vars<'_> {
         Vars {
             prefix: String::new(),
+            shared: false,
             binder: self,
         }
     }
@@ -334,6 +332,7 @@ enum Source<'a> {
 /// A prefix of parameter names, handed down as a model is put together.
 pub struct Vars<'a> {
     prefix: String,
+    shared: bool,
     binder: &'a Binder<'a>,
 }
 
@@ -343,6 +342,18 @@ impl Vars<'_> {
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
         Self {
             prefix: self.full_name(name),
+            shared: self.shared,
+            binder: self.binder,
+        }
+    }
+
+    /// The same names, of parameters that several layers may ask for and then share: each adds
+    /// to the one gradient.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self {
+            prefix: self.prefix.clone(),
+            shared: true,
             binder: self.binder,
         }
     }
@@ -361,12 +372,16 @@ impl Vars<'_> {
         let name = self.full_name(name);
         match &self.binder.source {
             Source::Declaring(specs, nothing) => {
-                specs.borrow_mut().push(ParameterSpec {
+                let spec = ParameterSpec {
                     name,
                     shape: shape.to_vec(),
                     initialization,
                     decay,
-                });
+                };
+                let mut specs = specs.borrow_mut();
+                if !(self.shared && specs.contains(&spec)) {
+                    specs.push(spec);
+                }
                 Ok(Parameter {
                     slot: usize::MAX,
                     value: nothing.clone(),

@@ -1,5 +1,6 @@
 //! Whole classifiers: parity with PyTorch, packing, checkpoints.
 
+mod architectures;
 mod checkpoint;
 mod packed;
 mod parity;

@@ -11,7 +11,14 @@ use serde_json::{Value, json};
 use crate::model::{fixture, values};
 use crate::scratch::Scratch;
 
-const TOKENIZERS: [&str; 3] = ["bert-tiny", "bert-tiny-3class", "roberta-tiny"];
+const TOKENIZERS: [&str; 6] = [
+    "bert-tiny",
+    "bert-tiny-3class",
+    "roberta-tiny",
+    "xlm-roberta-tiny",
+    "camembert-tiny",
+    "albert-tiny",
+];
 
 fn dataset<'a>(texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Dataset {
     let examples = texts
@@ -175,6 +182,31 @@ fn the_saved_config_says_what_transformers_needs_to_make_the_same_tokens() {
         folder.write("tokenizer_config.json", config.to_string().as_bytes());
         let saved = saved_config(folder.path());
         assert_eq!(saved[key], value, "{name} with {config}: {saved}");
+    }
+}
+
+#[test]
+fn a_tokenizer_of_another_kind_is_saved_for_the_general_class_with_its_special_tokens() {
+    let untyped = json!(["input_ids", "attention_mask"]);
+    let typed = json!(["input_ids", "token_type_ids", "attention_mask"]);
+    let fairseq = ["<pad>", "<unk>", "<s>", "</s>", "<mask>"];
+    let albert = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"];
+    for (name, inputs, tokens) in [
+        ("xlm-roberta-tiny", &untyped, fairseq),
+        ("camembert-tiny", &untyped, fairseq),
+        ("albert-tiny", &typed, albert),
+    ] {
+        // As old checkpoints have it: nothing beside the tokenizer says which tokens these are.
+        let folder = Scratch::new();
+        let file = fixture(name).join("tokenizer.json");
+        fs::copy(file, folder.path().join("tokenizer.json")).unwrap();
+        let [pad, unk, cls, sep, mask] = tokens;
+        let expected = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs,
+            "model_max_length": 77, "pad_token": pad, "unk_token": unk, "cls_token": cls,
+            "sep_token": sep, "mask_token": mask,
+        });
+        assert_eq!(saved_config(folder.path()), expected, "{name}");
     }
 }
 

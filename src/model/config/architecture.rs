@@ -13,6 +13,64 @@ pub enum Architecture {
     XlmRoberta,
     /// `camembert`.
     Camembert,
+    /// `distilbert`.
+    DistilBert,
+    /// `electra`.
+    Electra,
+    /// `albert`.
+    Albert,
+}
+
+/// What the sizes and rates of an encoder of BERT's kind are called in `config.json`, and what
+/// transformers makes of a rate that is not there.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    /// D.
+    pub hidden_size: &'static str,
+    /// The number of blocks.
+    pub num_hidden_layers: &'static str,
+    /// H.
+    pub num_attention_heads: &'static str,
+    /// The width inside a feed-forward part.
+    pub intermediate_size: &'static str,
+    /// The activation inside a feed-forward part, and its default.
+    pub hidden_act: (&'static str, &'static str),
+    /// The dropout after embeddings and before residual sums, and its default.
+    pub hidden_dropout: (&'static str, f64),
+    /// The dropout of attention weights, and its default.
+    pub attention_dropout: (&'static str, f64),
+    /// The head's dropout, and its default where that is not the hidden dropout.
+    pub classifier_dropout: (&'static str, Option<f64>),
+}
+
+impl Keys {
+    const BERT: Self = Self {
+        hidden_size: "hidden_size",
+        num_hidden_layers: "num_hidden_layers",
+        num_attention_heads: "num_attention_heads",
+        intermediate_size: "intermediate_size",
+        hidden_act: ("hidden_act", "gelu"),
+        hidden_dropout: ("hidden_dropout_prob", 0.1),
+        attention_dropout: ("attention_probs_dropout_prob", 0.1),
+        classifier_dropout: ("classifier_dropout", None),
+    };
+    const DISTILBERT: Self = Self {
+        hidden_size: "dim",
+        num_hidden_layers: "n_layers",
+        num_attention_heads: "n_heads",
+        intermediate_size: "hidden_dim",
+        hidden_act: ("activation", "gelu"),
+        hidden_dropout: ("dropout", 0.1),
+        attention_dropout: ("attention_dropout", 0.1),
+        classifier_dropout: ("seq_classif_dropout", Some(0.2)),
+    };
+    const ALBERT: Self = Self {
+        hidden_act: ("hidden_act", "gelu_new"),
+        hidden_dropout: ("hidden_dropout_prob", 0.0),
+        attention_dropout: ("attention_probs_dropout_prob", 0.0),
+        classifier_dropout: ("classifier_dropout_prob", Some(0.1)),
+        ..Self::BERT
+    };
 }
 
 /// What a head is made of: (dropout) -> dense and activation -> dropout -> linear.
@@ -28,8 +86,24 @@ pub struct HeadSpec {
     pub drops_first: bool,
 }
 
+impl HeadSpec {
+    /// Whether the weight of that name belongs to the head.
+    pub fn holds(&self, name: &str) -> bool {
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        stem == self.dense || stem == self.output
+    }
+}
+
 impl Architecture {
-    const ALL: [Self; 4] = [Self::Bert, Self::Roberta, Self::XlmRoberta, Self::Camembert];
+    const ALL: [Self; 7] = [
+        Self::Bert,
+        Self::Roberta,
+        Self::XlmRoberta,
+        Self::Camembert,
+        Self::DistilBert,
+        Self::Electra,
+        Self::Albert,
+    ];
 
     /// The architecture of a `model_type`.
     ///
@@ -52,6 +126,9 @@ impl Architecture {
             Self::Roberta => "roberta",
             Self::XlmRoberta => "xlm-roberta",
             Self::Camembert => "camembert",
+            Self::DistilBert => "distilbert",
+            Self::Electra => "electra",
+            Self::Albert => "albert",
         }
     }
 
@@ -60,6 +137,9 @@ impl Architecture {
         match self {
             Self::Bert => "bert",
             Self::Roberta | Self::XlmRoberta | Self::Camembert => "roberta",
+            Self::DistilBert => "distilbert",
+            Self::Electra => "electra",
+            Self::Albert => "albert",
         }
     }
 
@@ -70,12 +150,28 @@ impl Architecture {
             Self::Roberta => "RobertaForSequenceClassification",
             Self::XlmRoberta => "XLMRobertaForSequenceClassification",
             Self::Camembert => "CamembertForSequenceClassification",
+            Self::DistilBert => "DistilBertForSequenceClassification",
+            Self::Electra => "ElectraForSequenceClassification",
+            Self::Albert => "AlbertForSequenceClassification",
         }
     }
 
     /// What the parts of the encoder are called where its prefix is missing.
     pub fn encoder_parts(self) -> &'static [&'static str] {
-        &["embeddings.", "encoder.", "pooler."]
+        match self {
+            Self::DistilBert => &["embeddings.", "transformer."],
+            Self::Electra => &["embeddings.", "embeddings_project.", "encoder."],
+            _ => &["embeddings.", "encoder.", "pooler."],
+        }
+    }
+
+    /// What its sizes and rates are called in `config.json`.
+    pub fn keys(self) -> Keys {
+        match self {
+            Self::DistilBert => Keys::DISTILBERT,
+            Self::Albert => Keys::ALBERT,
+            _ => Keys::BERT,
+        }
     }
 
     /// The head.
@@ -93,14 +189,33 @@ impl Architecture {
                 output: "classifier.out_proj",
                 drops_first: true,
             },
+            // Its activation is this one, whatever `hidden_act` says.
+            Self::Electra => HeadSpec {
+                dense: "classifier.dense",
+                activation: Activation::Gelu,
+                output: "classifier.out_proj",
+                drops_first: true,
+            },
+            Self::DistilBert => HeadSpec {
+                dense: "pre_classifier",
+                activation: Activation::Relu,
+                output: "classifier",
+                drops_first: false,
+            },
+            Self::Albert => HeadSpec {
+                dense: "albert.pooler",
+                activation: Activation::Tanh,
+                output: "classifier",
+                drops_first: false,
+            },
         }
     }
 
     /// The padding token's id where `config.json` gives none.
     pub fn default_pad_token_id(self) -> usize {
         match self {
-            Self::Bert => 0,
             Self::Roberta | Self::XlmRoberta | Self::Camembert => 1,
+            _ => 0,
         }
     }
 

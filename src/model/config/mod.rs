@@ -37,11 +37,11 @@ pub struct ModelConfig {
     pub hidden_dropout_prob: f64,
     /// In [0, 1).
     pub attention_probs_dropout_prob: f64,
-    /// The head's dropout, where it is not `hidden_dropout_prob`.
-    pub classifier_dropout: Option<f64>,
+    /// The head's dropout, in [0, 1).
+    pub classifier_dropout: f64,
     /// The number of position embeddings.
     pub max_position_embeddings: usize,
-    /// The number of token type embeddings.
+    /// The number of token type embeddings; 0 where the model has none.
     pub type_vocab_size: usize,
     /// The layer norms' epsilon.
     pub layer_norm_eps: f64,
@@ -56,7 +56,26 @@ pub struct ModelConfig {
 #[derive(Debug, Clone)]
 pub enum Family {
     /// BERT's: learned positions, layer norm after each residual sum.
-    Bert,
+    Bert(BertShape),
+}
+
+/// What varies among the encoders of BERT's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BertShape {
+    /// The width of the embeddings; where it is not D, a linear layer leads to D.
+    pub embedding_size: usize,
+    /// ALBERT's sharing of weights among blocks.
+    pub sharing: Option<Sharing>,
+}
+
+/// ALBERT's blocks: each of the `num_hidden_layers` layers is a group of blocks, and a run of
+/// layers next to each other uses one group's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// How many groups have weights of their own, at most `num_hidden_layers`.
+    pub num_hidden_groups: usize,
+    /// The number of blocks of a group.
+    pub inner_group_num: usize,
 }
 
 impl ModelConfig {
@@ -119,33 +138,38 @@ impl ModelConfig {
                 format!("`position_embedding_type` is `{kind}`; supported: absolute"),
             ));
         }
-        let hidden_act = json
-            .get("hidden_act")
-            .and_then(Value::as_str)
-            .unwrap_or("gelu");
-        let activation = Activation::from_name(hidden_act).ok_or_else(|| {
-            bad(
-                path,
-                format!("`hidden_act` is `{hidden_act}`; supported: gelu, gelu_new, relu, tanh"),
-            )
-        })?;
+        let keys = architecture.keys();
+        let hidden_size = reader.size(keys.hidden_size, None)?;
+        let num_hidden_layers = reader.size(keys.num_hidden_layers, None)?;
+        let hidden_dropout_prob = reader.rate(keys.hidden_dropout)?;
+        let (classifier_dropout, default) = keys.classifier_dropout;
         let config = Self {
             architecture,
-            family: Family::Bert,
+            family: Family::Bert(reader.bert_shape(
+                architecture,
+                hidden_size,
+                num_hidden_layers,
+            )?),
             vocab_size: reader.size("vocab_size", None)?,
-            hidden_size: reader.size("hidden_size", None)?,
-            num_hidden_layers: reader.size("num_hidden_layers", None)?,
-            num_attention_heads: reader.size("num_attention_heads", None)?,
-            intermediate_size: reader.size("intermediate_size", None)?,
-            activation,
-            hidden_dropout_prob: reader.rate("hidden_dropout_prob")?.unwrap_or(0.1),
-            attention_probs_dropout_prob: reader
-                .rate("attention_probs_dropout_prob")?
-                .unwrap_or(0.1),
-            classifier_dropout: reader.rate("classifier_dropout")?,
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads: reader.size(keys.num_attention_heads, None)?,
+            intermediate_size: reader.size(keys.intermediate_size, None)?,
+            activation: reader.activation(keys.hidden_act)?,
+            hidden_dropout_prob,
+            attention_probs_dropout_prob: reader.rate(keys.attention_dropout)?,
+            classifier_dropout: reader
+                .rate((classifier_dropout, default.unwrap_or(hidden_dropout_prob)))?,
             max_position_embeddings: reader.size("max_position_embeddings", Some(512))?,
-            type_vocab_size: reader.size("type_vocab_size", Some(2))?,
-            layer_norm_eps: reader.number("layer_norm_eps")?.unwrap_or(1e-12),
+            type_vocab_size: match architecture {
+                Architecture::DistilBert => 0,
+                _ => reader.size("type_vocab_size", Some(2))?,
+            },
+            layer_norm_eps: match architecture {
+                // Written into its code.
+                Architecture::DistilBert => 1e-12,
+                _ => reader.number("layer_norm_eps")?.unwrap_or(1e-12),
+            },
             initializer_range: reader.number("initializer_range")?.unwrap_or(0.02),
             pad_token_id: reader
                 .whole("pad_token_id")?
@@ -159,8 +183,11 @@ impl ModelConfig {
             return Err(bad(
                 path,
                 format!(
-                    "`hidden_size` {} is not a multiple of `num_attention_heads` {}",
-                    config.hidden_size, config.num_attention_heads
+                    "`{}` {} is not a multiple of `{}` {}",
+                    keys.hidden_size,
+                    config.hidden_size,
+                    keys.num_attention_heads,
+                    config.num_attention_heads
                 ),
             ));
         }
@@ -176,14 +203,20 @@ impl ModelConfig {
     /// The number of weights in the matrices of the encoder, without biases and layer norms: a
     /// bound that shows a config beyond its file before memory is asked for.
     pub(super) fn n_encoder_weights(&self) -> u128 {
-        let [rows, width, inner, blocks] = [
+        let Family::Bert(shape) = &self.family;
+        let n_blocks = match shape.sharing {
+            None => self.num_hidden_layers,
+            Some(sharing) => sharing.num_hidden_groups * sharing.inner_group_num,
+        };
+        let [rows, embedding, width, inner, blocks] = [
             self.vocab_size + self.max_position_embeddings + self.type_vocab_size,
+            shape.embedding_size,
             self.hidden_size,
             self.intermediate_size,
-            self.num_hidden_layers,
+            n_blocks,
         ]
         .map(|n| n as u128);
-        rows * width + blocks * (4 * width * width + 2 * width * inner)
+        rows * embedding + blocks * (4 * width * width + 2 * width * inner)
     }
 
     /// The position embedding of a sequence's first token.
@@ -219,11 +252,6 @@ impl ModelConfig {
         let hint = "are `config.json` and the tokenizer's files those of one model?";
         let problem = Problem::new(message).in_file(folder.join("config.json"));
         Err(Error::data(problem.hint(hint)))
-    }
-
-    /// The head's dropout rate, in [0, 1).
-    pub fn head_dropout(&self) -> f64 {
-        self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
     }
 
     /// The names of the classes that the checkpoint was trained for, if it says so.

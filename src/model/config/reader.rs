@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::model::config::{Architecture, BertShape, Sharing};
+use crate::nn::Activation;
 
 /// The keys of one `config.json`.
 pub struct Reader<'a> {
@@ -60,15 +62,72 @@ impl Reader<'_> {
         }
     }
 
-    /// A number in [0, 1), or none where the key is missing or null.
-    pub fn rate(&self, key: &str) -> Result<Option<f64>> {
-        match self.number(key)? {
-            Some(x) if x >= 1.0 => Err(bad(
+    /// A number in [0, 1), from a key and what it is where the key is missing or null.
+    pub fn rate(&self, (key, default): (&str, f64)) -> Result<f64> {
+        match self.number(key)?.unwrap_or(default) {
+            x if x >= 1.0 => Err(bad(
                 self.path,
                 format!("`{key}` is {x}; expected at least 0 and below 1"),
             )),
             rate => Ok(rate),
         }
+    }
+
+    /// An activation, from a key and what it is where the key is missing.
+    pub fn activation(&self, (key, default): (&str, &str)) -> Result<Activation> {
+        let name = self.json.get(key).and_then(Value::as_str);
+        let name = name.unwrap_or(default);
+        Activation::from_name(name).ok_or_else(|| {
+            bad(
+                self.path,
+                format!("`{key}` is `{name}`; supported: gelu, gelu_new, relu, tanh"),
+            )
+        })
+    }
+
+    /// The embeddings' width and the shared blocks of an encoder of BERT's kind, with
+    /// transformers' defaults.
+    pub fn bert_shape(
+        &self,
+        architecture: Architecture,
+        hidden_size: usize,
+        num_hidden_layers: usize,
+    ) -> Result<BertShape> {
+        /// Blocks that share weights are not bounded by the size of the weights' file.
+        const MOST_SHARED_BLOCKS: usize = 1000;
+        let embedding_size = match architecture {
+            Architecture::Electra | Architecture::Albert => {
+                self.size("embedding_size", Some(128))?
+            }
+            _ => hidden_size,
+        };
+        if architecture != Architecture::Albert {
+            return Ok(BertShape {
+                embedding_size,
+                sharing: None,
+            });
+        }
+        let sharing = Sharing {
+            num_hidden_groups: self.size("num_hidden_groups", Some(1))?,
+            inner_group_num: self.size("inner_group_num", Some(1))?,
+        };
+        let problem = if sharing.num_hidden_groups > num_hidden_layers {
+            format!(
+                "`num_hidden_groups` is {}, but `num_hidden_layers` {num_hidden_layers}",
+                sharing.num_hidden_groups
+            )
+        } else if num_hidden_layers * sharing.inner_group_num > MOST_SHARED_BLOCKS {
+            format!(
+                "`num_hidden_layers` {num_hidden_layers} times `inner_group_num` {} is more than {MOST_SHARED_BLOCKS}",
+                sharing.inner_group_num
+            )
+        } else {
+            return Ok(BertShape {
+                embedding_size,
+                sharing: Some(sharing),
+            });
+        };
+        Err(bad(self.path, problem))
     }
 }
 

@@ -12,17 +12,13 @@ use enginora_rs::nn::{Use, raw};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
+use super::parity::MODELS;
 use super::{fixture, load_from, values};
 use crate::scratch::Scratch;
 
 #[test]
 fn a_saved_model_is_read_back_bit_for_bit() {
-    for name in [
-        "bert-tiny",
-        "bert-tiny-3class",
-        "roberta-tiny",
-        "bert-tiny-legacy",
-    ] {
+    for name in MODELS.into_iter().chain(["bert-tiny-legacy"]) {
         let n_classes = if name == "bert-tiny-3class" { 3 } else { 2 };
         let (model, _) = load_from(&fixture(name), n_classes, 1);
         let labels: Vec<String> = ["no", "yes", "per\"haps"][..n_classes]
@@ -64,15 +60,19 @@ fn a_model_for_inference_holds_the_values_alone() {
 }
 
 /// The whole of a model folder that a test then spoils.
-struct Model {
-    config: Value,
-    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+pub struct Model {
+    pub config: Value,
+    pub tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
 }
 
 impl Model {
     fn bert_tiny() -> Self {
-        let config = fs::read(fixture("bert-tiny").join("config.json")).unwrap();
-        let weights = fs::read(fixture("bert-tiny").join("model.safetensors")).unwrap();
+        Self::of("bert-tiny")
+    }
+
+    pub fn of(name: &str) -> Self {
+        let config = fs::read(fixture(name).join("config.json")).unwrap();
+        let weights = fs::read(fixture(name).join("model.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&weights).unwrap();
         let tensors = file.tensors().into_iter().map(|(name, view)| {
             let shape = view.shape().to_vec();
@@ -88,7 +88,7 @@ impl Model {
         self.tensors.iter_mut().find(|t| t.0 == name).unwrap()
     }
 
-    fn write(&self, folder: &Path) {
+    pub fn write(&self, folder: &Path) {
         fs::write(folder.join("config.json"), self.config.to_string()).unwrap();
         let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
             (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
@@ -100,7 +100,7 @@ impl Model {
 }
 
 /// That a folder is refused with that kind of error and these words in its message.
-fn check(folder: &Scratch, kind: ErrorKind, words: &[&str]) {
+pub fn check(folder: &Scratch, kind: ErrorKind, words: &[&str]) {
     let error = load(folder.path(), 2, 0, Use::Training, &Device::Cpu).unwrap_err();
     let shown = folder.shown(&error);
     assert_eq!(error.kind(), kind, "{shown}");
@@ -152,7 +152,10 @@ fn a_config_that_makes_no_model_is_refused() {
         (
             "model_type",
             json!("gpt2"),
-            &["`gpt2`", "bert, roberta"][..],
+            &[
+                "`gpt2`",
+                "bert, roberta, xlm-roberta, camembert, distilbert, electra, albert",
+            ][..],
         ),
         ("model_type", Value::Null, &["`missing`"]),
         (

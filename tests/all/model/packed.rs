@@ -7,6 +7,7 @@ use enginora_rs::model::{Classifier, ModelConfig};
 use enginora_rs::nn::Use;
 use enginora_rs::random::{Purpose, Stream};
 
+use super::parity::MODELS;
 use super::{Expected, fixture, largest_difference, load_from, logits};
 
 /// Of the largest logit. The bits differ: the matrix product adds up in another order for one
@@ -29,7 +30,7 @@ fn check_each_alone(model: &Classifier, whole: &[f32], alone: impl Fn(usize) -> 
 
 #[test]
 fn an_example_alone_has_the_logits_that_it_has_in_a_batch() {
-    for name in ["bert-tiny", "bert-tiny-3class", "roberta-tiny"] {
+    for name in MODELS {
         let expected = Expected::read(name);
         let (model, _) = load_from(&fixture(name), expected.shape("logits")[1], 0);
         let whole = logits(&model, &expected.batch());
