@@ -10,24 +10,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-readonly REQUIREMENTS=tests/parity/requirements.txt
-readonly VENV=target/parity-venv
 readonly OUTPUT=target/parity/minilm
 
-if [ -n "${PARITY_PYTHON:-}" ]; then
-    python=$PARITY_PYTHON
-else
-    python=$VENV/bin/python
-    if ! cmp -s "$REQUIREMENTS" "$VENV/requirements.txt"; then
-        echo "parity: making $VENV" >&2
-        rm -rf "$VENV"
-        mkdir -p target
-        "${PYTHON:-python3}" -m venv "$VENV"
-        "$python" -m pip install --quiet --disable-pip-version-check -r "$REQUIREMENTS"
-        # Last, so that an installation that was cut short is made anew.
-        cp "$REQUIREMENTS" "$VENV/requirements.txt"
-    fi
-fi
+python=${PARITY_PYTHON:-$(tests/venv.sh tests/parity/requirements.txt target/parity-venv)}
 
 # The folder of the latest run under output folder $1.
 latest_run() {
