@@ -14,13 +14,14 @@ use super::types::{Config, SelectorConfig};
 type Check = fn(&Config) -> Vec<KeyProblem>;
 
 /// Every check; each finds all the problems of its kind.
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     columns,
     model,
     metrics,
     selectors,
     control_names,
     result_paths,
+    mlflow,
 ];
 
 /// All problems of a config whose values have the right shape.
@@ -150,6 +151,37 @@ fn control_names(config: &Config) -> Vec<KeyProblem> {
                     problems.push(KeyProblem::new(&key, message));
                 }
             }
+        }
+    }
+    problems
+}
+
+/// A server is named by an address without a password, and tags are single values.
+fn mlflow(config: &Config) -> Vec<KeyProblem> {
+    let Some(mlflow) = &config.mlflow else {
+        return Vec::new();
+    };
+    let mut problems = Vec::new();
+    if let Some(uri) = &mlflow.tracking_uri {
+        let key = "mlflow.tracking_uri";
+        let address = uri.split_once("://").map(|(_, rest)| rest);
+        if address.is_some_and(|rest| rest.split('/').next().unwrap_or_default().contains('@')) {
+            // Not quoted: the config is copied into the run and reported with it.
+            let message = format!("`{key}` holds a user name, which would be stored with the run");
+            let hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead";
+            problems.push(KeyProblem::new(key, message).hint(hint));
+        } else if !uri.starts_with("http://") && !uri.starts_with("https://") {
+            let message =
+                format!("`{key}` is `{uri}`; expected a server's `http://` or `https://` address");
+            let hint = "start a server over such a store with `mlflow server --backend-store-uri ...` and name its address";
+            problems.push(KeyProblem::new(key, message).hint(hint));
+        }
+    }
+    for (name, value) in &mlflow.tags {
+        if value.is_array() || value.is_object() {
+            let key = KeyPath::from("mlflow.tags").key(name);
+            let message = format!("`{key}` is not a single value; expected a text or a number");
+            problems.push(KeyProblem::new(key, message));
         }
     }
     problems

@@ -19,6 +19,7 @@ mod schema;
 mod selector;
 mod shape;
 mod source;
+mod tracking;
 pub mod types;
 mod yaml;
 
@@ -30,4 +31,5 @@ pub use read::{LoadedConfig, read};
 pub use schema::{json_schema, to_yaml};
 pub use selector::{Fractions, Region, SelectorSpec, Share};
 pub use source::{KeyProblem, Source};
+pub use tracking::{DvcConfig, DvcSetConfig, MlflowConfig, ReportTo};
 pub use types::*;

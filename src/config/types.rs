@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::forms::{MetricEntry, OneOrMany, metric_list, one_or_many};
+use super::tracking::{DvcConfig, MlflowConfig, ReportTo, trackers};
 
 /// A whole run, as the YAML file says it and the defaults complete it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +38,10 @@ pub struct Config {
     pub control: Vec<ControlConfig>,
     /// How the training dynamics are recorded and mapped, when `training.perform_data_cartography` is on.
     pub cartography: CartographyConfig,
+    /// The `MLflow` server that the run is reported to.
+    pub mlflow: Option<MlflowConfig>,
+    /// What is put under DVC at the end of a run.
+    pub dvc: DvcConfig,
 }
 
 /// Where data lies, which columns it has, and where results go.
@@ -198,6 +203,17 @@ pub struct TrainingConfig {
     pub data_cartography_results: PathBuf,
     /// Wins over `data.output_dir`.
     pub output_dir: Option<PathBuf>,
+    /// Where the run is reported while it trains: `tensorboard`, `mlflow` (which an `mlflow` section also turns on), or a list of them.
+    #[serde(deserialize_with = "trackers")]
+    #[schemars(with = "OneOrMany<ReportTo>")]
+    pub report_to: Vec<ReportTo>,
+    /// Optimizer steps between two reports of loss, learning rate and gradient norm.
+    #[schemars(extend("minimum" = 1))]
+    pub logging_steps: usize,
+    /// The folder for `TensorBoard`'s event files, with a folder for each run in it; none: the run's own folder.
+    pub logging_dir: Option<PathBuf>,
+    /// The run's name in reports; none: the output folder's name and the run's number.
+    pub run_name: Option<String>,
 }
 
 /// How the learning rate changes after the warmup.
@@ -293,6 +309,8 @@ impl Default for Config {
             testing: None,
             control: Vec::new(),
             cartography: CartographyConfig::default(),
+            mlflow: None,
+            dvc: DvcConfig::default(),
         }
     }
 }
@@ -392,6 +410,10 @@ impl Default for TrainingConfig {
             perform_data_cartography: false,
             data_cartography_results: PathBuf::from("data_cartography_metrics.pickle"),
             output_dir: None,
+            report_to: Vec::new(),
+            logging_steps: 10,
+            logging_dir: None,
+            run_name: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! This is the only module that sees all others.
 
 mod console;
+mod dvc;
 mod inputs;
 mod progress;
 mod ready_model;
@@ -10,6 +11,7 @@ mod records;
 mod run_folder;
 mod stages;
 mod summary;
+mod tracking;
 
 use std::path::PathBuf;
 
@@ -27,6 +29,7 @@ use progress::Progress;
 use ready_model::ReadyModel;
 use records::Records;
 use run_folder::RunFolder;
+use tracking::Tracking;
 
 /// Pixels per unit of the drawing: sharp on paper and on dense screens.
 const PICTURE_SCALE: f32 = 2.0;
@@ -65,20 +68,26 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
     let loaded = read_config(options)?;
     let config = &loaded.config;
     let inputs = Inputs::read(&loaded)?;
+    dvc::check(config);
+    let mut tracking = Tracking::connect(&loaded)?;
 
     let run = RunFolder::create(config, &inputs, console)?;
     run.write_config(config)?;
+    tracking.start(config, &run)?;
     run.write_selection(&inputs)?;
     let model = ReadyModel::prepare(config, &inputs, &device)?;
     let mut records = Records::new(&run, &config.training);
-    let outcome = train_and_record(config, &inputs, &model, &run, &mut records, console)?;
+    let watchers = (&mut records, &mut tracking);
+    let outcome = train_and_record(config, &inputs, &model, &run, watchers, console)?;
 
     let map = config.training.perform_data_cartography;
     let map = map.then(|| make_map(config, &inputs, &run)).transpose()?;
     let results = stages::evaluate_all(&inputs, &model, &run, console)?;
     records.finish(&run, &outcome, &results)?;
     model.save(config, &inputs, &run)?;
+    tracking.finish(&run, &outcome, &results)?;
     run.finish()?;
+    dvc::add(config, &inputs, &run)?;
     summary::print(
         config,
         &inputs,
@@ -134,7 +143,7 @@ fn train_and_record(
     inputs: &Inputs,
     model: &ReadyModel,
     run: &RunFolder,
-    records: &mut Records,
+    (records, tracking): (&mut Records, &mut Tracking),
     console: &Console,
 ) -> Result<Outcome> {
     let training = Training {
@@ -162,7 +171,7 @@ fn train_and_record(
         inputs.labels.len(),
     );
     let mut progress = Progress::new(console, training.record);
-    let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress, records];
+    let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress, records, tracking];
     if training.record.is_some() {
         callbacks.push(&mut recorder);
     }

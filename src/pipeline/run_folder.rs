@@ -20,6 +20,10 @@ const MANIFEST: &str = "manifest.json";
 /// The log, which holds times and so is in no manifest.
 const LOG: &str = "run.log";
 
+/// The folder of the event files, which hold times, too. The output folder does not show it:
+/// `TensorBoard`, looking through that, would find the run twice.
+pub const TENSORBOARD: &str = "tensorboard";
+
 /// The folder of the run that is being made.
 pub struct RunFolder {
     output_dir: PathBuf,
@@ -123,6 +127,18 @@ impl RunFolder {
             .write(&self.path.join("selection.csv"))
     }
 
+    /// The names of the run's files so far, sorted, with `/`; those that hold times are left out.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn files(&self) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        list_files(&self.path, &self.path, &mut files)?;
+        files.retain(|name| name != LOG && !Path::new(name).starts_with(TENSORBOARD));
+        files.sort();
+        Ok(files)
+    }
+
     /// Writes the manifest, which makes the run complete, and shows its files in `output_dir`.
     ///
     /// What an earlier run showed there and this one lacks is no longer shown, but for the map:
@@ -131,14 +147,11 @@ impl RunFolder {
     /// # Errors
     /// A file that cannot be written, or something of the user's where a link should be.
     pub fn finish(&self) -> Result<()> {
-        let mut files = Vec::new();
-        list_files(&self.path, &self.path, &mut files)?;
-        files.sort();
         let mut entries = Map::new();
-        for name in files.iter().filter(|name| *name != LOG) {
-            let bytes = fsio::read(&self.path.join(name))?;
+        for name in self.files()? {
+            let bytes = fsio::read(&self.path.join(&name))?;
             let hash = hexadecimal(&Sha256::digest(&bytes));
-            entries.insert(name.clone(), json!({"bytes": bytes.len(), "sha256": hash}));
+            entries.insert(name, json!({"bytes": bytes.len(), "sha256": hash}));
         }
         let manifest = json!({
             "enginora_rs_version": env!("CARGO_PKG_VERSION"),
@@ -152,7 +165,8 @@ impl RunFolder {
 
     fn show(&self) -> Result<()> {
         let makes_map = self.dynamics_folder().exists();
-        let names = names_in(&self.path)?;
+        let mut names = names_in(&self.path)?;
+        names.retain(|name| name != TENSORBOARD);
         for old in names_in(&self.output_dir)? {
             let link = self.output_dir.join(&old);
             let is_link = link.symlink_metadata().is_ok_and(|data| data.is_symlink());

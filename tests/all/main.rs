@@ -15,4 +15,5 @@ mod scratch;
 mod select;
 mod table;
 mod tokenizer;
+mod trackers;
 mod train;

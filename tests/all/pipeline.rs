@@ -11,22 +11,22 @@ use serde_json::Value;
 use crate::scratch::Scratch;
 
 /// A folder to run the program in.
-struct Project(Scratch);
+pub struct Project(Scratch);
 
 impl Project {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(Scratch::new())
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         self.0.write(name, text);
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub fn run(&self, arguments: &[&str]) -> Output {
         self.run_with_threads(arguments, "2")
     }
 
@@ -40,19 +40,19 @@ impl Project {
     }
 
     /// Runs the program, which must succeed; what it printed to standard output.
-    fn succeed(&self, arguments: &[&str]) -> String {
+    pub fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
     /// The files of a run with their hashes, as its manifest has them.
-    fn manifest(&self, run: &str) -> BTreeMap<String, String> {
+    pub fn manifest(&self, run: &str) -> BTreeMap<String, String> {
         let manifest: Value =
             serde_json::from_str(&self.read(&format!("{run}/manifest.json"))).unwrap();
         let files = manifest["files"].as_object().unwrap();
@@ -64,7 +64,7 @@ impl Project {
 }
 
 /// `n` sentences of two classes that a small model tells apart, with ids of a prefix.
-fn sentences(prefix: &str, n: usize) -> String {
+pub fn sentences(prefix: &str, n: usize) -> String {
     let words = ["film", "story", "actor", "scene", "plot", "music", "ending"];
     let opinion = [["dull", "awful", "boring"], ["fine", "lovely", "moving"]];
     let mut text = String::from("id,text,label\n");
@@ -99,7 +99,7 @@ testing: {dataset_path: test.csv}
 control: {dataset_path: control.csv}
 ";
 
-fn tiny_project() -> Project {
+pub fn tiny_project() -> Project {
     let project = Project::new();
     project.write("train.csv", &sentences("train", 48));
     project.write("test.csv", &sentences("test", 10));
@@ -108,7 +108,7 @@ fn tiny_project() -> Project {
     project
 }
 
-const LOOP: [&str; 3] = ["loop", "--config", "run.yaml"];
+pub const LOOP: [&str; 3] = ["loop", "--config", "run.yaml"];
 
 #[test]
 fn a_run_leaves_everything_that_the_summary_names() {

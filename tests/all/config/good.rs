@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use enginora_rs::config::{
-    Config, HasHeader, LrSchedulerType, MetricConfig, Record, ResultLocation, TestingConfig,
-    TrainingConfig, result_location, to_yaml,
+    Config, HasHeader, LrSchedulerType, MetricConfig, Record, ReportTo, ResultLocation,
+    TestingConfig, TrainingConfig, result_location, to_yaml,
 };
 use serde_json::json;
 
@@ -105,6 +105,42 @@ fn empty_keys_and_sections_mean_their_defaults() {
         warnings(&MINIMAL.replace("random_state: 1", "random_state:")),
         ["None `random_state` is not given; using 42"]
     );
+}
+
+#[test]
+fn trackers_are_given_as_the_python_project_and_transformers_have_them() {
+    // The section of the Python project's `demo_slicing`.
+    let mlflow =
+        "mlflow: {experiment_name: my, tags: {version: v1}, tracking_uri: 'http://localhost:5000'}";
+    let got = config(
+        &format!("{MINIMAL}\n{mlflow}\ndvc: {{enabled: true}}\n"),
+        &[],
+    );
+    let section = got.mlflow.unwrap();
+    assert_eq!(section.experiment_name.as_deref(), Some("my"));
+    assert_eq!(
+        section.tracking_uri.as_deref(),
+        Some("http://localhost:5000")
+    );
+    assert_eq!(json!(section.tags), json!({"version": "v1"}));
+    assert!(got.dvc.enabled && got.dvc.track_model && got.dvc.test.track_results);
+    let check = |text: &str, expected: &[ReportTo]| {
+        let option = format!("training.report_to={text}");
+        assert_eq!(
+            config(MINIMAL, &[&option]).training.report_to,
+            expected,
+            "{text}"
+        );
+    };
+    check("tensorboard", &[ReportTo::Tensorboard]);
+    check(
+        "[tensorboard, mlflow]",
+        &[ReportTo::Tensorboard, ReportTo::Mlflow],
+    );
+    check("none", &[ReportTo::None]);
+    check("[]", &[]);
+    assert_eq!(config(MINIMAL, &[]).mlflow, None);
+    assert_eq!(config(MINIMAL, &["mlflow="]).mlflow, None);
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! Reports as event files, which `TensorBoard` shows while they grow.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::events::{self, Setting, Value};
+use super::{Tracker, now};
+use crate::config::{Config, to_yaml};
+use crate::error::{Error, Result};
+use crate::fsio;
+use crate::pipeline::run_folder::{RunFolder, TENSORBOARD};
+
+/// The tracker that writes an event file.
+pub struct TensorBoard {
+    config: Config,
+    file: Option<(PathBuf, BufWriter<File>)>,
+}
+
+impl TensorBoard {
+    /// A tracker without a file yet.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            file: None,
+        }
+    }
+
+    /// Writes an event and everything before it, so that a run can be watched.
+    fn write(&mut self, step: usize, values: &[(String, Value<'_>)]) -> Result<()> {
+        let Some((path, file)) = &mut self.file else {
+            return Ok(());
+        };
+        events::write_event(file, now().as_secs_f64(), step, values)
+            .and_then(|()| file.flush())
+            .map_err(|e| Error::writing(path, &e))
+    }
+
+    fn write_scalars(&mut self, step: usize, values: &[(String, f64)]) -> Result<()> {
+        let values: Vec<_> = values
+            .iter()
+            .map(|(tag, value)| (tag.clone(), Value::Scalar(*value)))
+            .collect();
+        self.write(step, &values)
+    }
+}
+
+impl Tracker for TensorBoard {
+    fn start(&mut self, run: &RunFolder, name: &str) -> Result<()> {
+        let folder = match &self.config.training.logging_dir {
+            Some(logging_dir) => new_folder(logging_dir, name),
+            None => run.path().join(TENSORBOARD),
+        };
+        fsio::create_folder(&folder)?;
+        // TensorBoard looks for `tfevents` in the name, and reads a folder's files in the order
+        // of their names.
+        let file = format!("events.out.tfevents.{}.enginora-rs", now().as_secs());
+        let path = folder.join(file);
+        let file = File::create(&path).map_err(|e| Error::creating(&path, &e))?;
+        let mut file = BufWriter::new(file);
+        events::write_header(&mut file, now().as_secs_f64())
+            .map_err(|e| Error::writing(&path, &e))?;
+        tracing::info!("TensorBoard: tensorboard --logdir {}", folder.display());
+        self.file = Some((path, file));
+
+        // Indented, which is code in Markdown.
+        let text: String = to_yaml(&self.config)?
+            .lines()
+            .flat_map(|line| ["    ", line, "\n"])
+            .collect();
+        let settings = settings(&self.config);
+        self.write(
+            0,
+            &[
+                ("config".to_owned(), Value::Text(&text)),
+                (
+                    "_hparams_/session_start_info".to_owned(),
+                    Value::Settings(&settings),
+                ),
+            ],
+        )
+    }
+
+    /// Under transformers' tags: `train/loss`, `eval/f1_score`.
+    fn log(&mut self, group: &str, step: usize, values: &[(&str, f64)]) -> Result<()> {
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, value)| (format!("{group}/{name}"), *value))
+            .collect();
+        self.write_scalars(step, &values)
+    }
+
+    /// Under tags of their own, since `train/loss` is what it was while training.
+    fn log_result(&mut self, stage: &str, step: usize, values: &[(&str, f64)]) -> Result<()> {
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, value)| (format!("best_model/{stage}_{name}"), *value))
+            .collect();
+        self.write_scalars(step, &values)
+    }
+
+    fn finish(&mut self, run: &RunFolder) -> Result<()> {
+        let picture = run.path().join("data_map.png");
+        if picture.exists() {
+            let png = fsio::read(&picture)?;
+            if let Some((width, height)) = png_size(&png) {
+                let value = Value::Png(&png, width, height);
+                self.write(0, &[("data_map".to_owned(), value)])?;
+            }
+        }
+        if let Some((path, file)) = self.file.take() {
+            let file = file
+                .into_inner()
+                .map_err(|e| Error::writing(&path, e.error()))?;
+            file.sync_all().map_err(|e| Error::writing(&path, &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// `parent/name`, with a number behind it where that is taken: two runs in one folder would be
+/// one tangled curve.
+fn new_folder(parent: &Path, name: &str) -> PathBuf {
+    let mut folder = parent.join(name);
+    let mut number = 1;
+    while folder.exists() {
+        number += 1;
+        folder = parent.join(format!("{name}-{number}"));
+    }
+    folder
+}
+
+/// The settings by which runs are compared: all single values of `training`, `model` and the
+/// seed.
+fn settings(config: &Config) -> Vec<(String, Setting)> {
+    let json = serde_json::to_value(config).unwrap_or_default();
+    let sections = ["training", "model"].map(|name| json[name].as_object().cloned());
+    let mut settings: Vec<(String, Setting)> = sections
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|(key, value)| Some((key, setting(&value)?)))
+        .collect();
+    settings.push((
+        "random_state".to_owned(),
+        Setting::Number(config.random_state as f64),
+    ));
+    settings
+}
+
+fn setting(value: &Json) -> Option<Setting> {
+    match value {
+        Json::Bool(yes) => Some(Setting::Bool(*yes)),
+        Json::Number(number) => number.as_f64().map(Setting::Number),
+        Json::String(text) => Some(Setting::Text(text.clone())),
+        _ => None,
+    }
+}
+
+/// Width and height in pixels, from the first chunk, which the format prescribes.
+fn png_size(png: &[u8]) -> Option<(u32, u32)> {
+    let number = |at: usize| Some(u32::from_be_bytes(png.get(at..at + 4)?.try_into().ok()?));
+    Some((number(16)?, number(20)?))
+}
