@@ -239,7 +239,7 @@ impl Tokenizer {
                 false
             }
             (ModelWrapper::BPE(_), None, Some(PreTokenizerWrapper::ByteLevel(bytes)))
-                if bytes.use_regex =>
+                if bytes.use_regex && self.inner.token_to_id("<s>").is_some() =>
             {
                 set("add_prefix_space", json!(bytes.add_prefix_space));
                 if self.names_no_class() {
@@ -254,7 +254,9 @@ impl Tokenizer {
                 } else {
                     &["input_ids", "attention_mask"]
                 };
-                set("model_input_names", json!(inputs));
+                // ModernBERT's says what the model takes: its token types mean nothing.
+                let inputs_of_model = config.entry("model_input_names");
+                inputs_of_model.or_insert_with(|| json!(inputs));
                 false
             }
         };

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use crate::data::PackedBatch;
 use crate::error::Result;
 use crate::model::bert::BertEncoder;
+use crate::model::modernbert::ModernBertEncoder;
 use crate::model::{Family, ModelConfig};
 use crate::nn::{Gradients, Saved, Vars};
 
@@ -13,6 +14,8 @@ use crate::nn::{Gradients, Saved, Vars};
 pub enum Encoder {
     /// BERT's and that of the models that share it.
     Bert(BertEncoder),
+    /// ModernBERT's.
+    ModernBert(ModernBertEncoder),
 }
 
 impl Encoder {
@@ -24,6 +27,9 @@ impl Encoder {
         let vars = vars.pp(config.architecture.prefix());
         match &config.family {
             Family::Bert(shape) => Ok(Self::Bert(BertEncoder::new(&vars, config, *shape)?)),
+            Family::ModernBert(own) => Ok(Self::ModernBert(ModernBertEncoder::new(
+                &vars, config, own,
+            )?)),
         }
     }
 
@@ -34,6 +40,7 @@ impl Encoder {
     pub fn forward(&self, batch: &PackedBatch, saved: &mut Saved) -> Result<Tensor> {
         match self {
             Self::Bert(encoder) => encoder.forward(batch, saved),
+            Self::ModernBert(encoder) => encoder.forward(batch, saved),
         }
     }
 
@@ -50,6 +57,7 @@ impl Encoder {
     ) -> Result<()> {
         match self {
             Self::Bert(encoder) => encoder.backward(dy, batch, saved, grads),
+            Self::ModernBert(encoder) => encoder.backward(dy, batch, saved, grads),
         }
     }
 }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod config;
 mod encoder;
 mod head;
+mod modernbert;
 mod torch_file;
 mod weights;
 mod zip;
@@ -12,7 +13,9 @@ mod zip;
 use candle_core::{Device, Tensor};
 
 pub use checkpoint::{LoadReport, load, save};
-pub use config::{Architecture, BertShape, Family, ModelConfig, Sharing};
+pub use config::{
+    Architecture, BertShape, Family, ModelConfig, ModernBertConfig, Pooling, Reach, Sharing,
+};
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};

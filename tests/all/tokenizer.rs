@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use crate::model::{fixture, values};
 use crate::scratch::Scratch;
 
-const TOKENIZERS: [&str; 6] = [
+const TOKENIZERS: [&str; 7] = [
     "bert-tiny",
     "bert-tiny-3class",
     "roberta-tiny",
     "xlm-roberta-tiny",
     "camembert-tiny",
     "albert-tiny",
+    "modernbert-tiny",
 ];
 
 fn dataset<'a>(texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Dataset {
@@ -208,6 +209,27 @@ fn a_tokenizer_of_another_kind_is_saved_for_the_general_class_with_its_special_t
         });
         assert_eq!(saved_config(folder.path()), expected, "{name}");
     }
+}
+
+#[test]
+fn the_inputs_that_a_general_tokenizer_names_for_its_model_are_kept() {
+    let inputs = json!(["input_ids", "attention_mask"]);
+    let source = fixture("modernbert-tiny");
+    let expected = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": inputs,
+        "model_max_length": 77, "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]",
+        "sep_token": "[SEP]", "mask_token": "[MASK]",
+    });
+    assert_eq!(saved_config(&source), expected);
+    // Without a normalizer it looks like RoBERTa's, whose special tokens it lacks.
+    let text = fs::read_to_string(source.join("tokenizer.json")).unwrap();
+    let mut tokenizer: Value = serde_json::from_str(&text).unwrap();
+    tokenizer["normalizer"] = Value::Null;
+    let folder = Scratch::new();
+    folder.write("tokenizer.json", tokenizer.to_string().as_bytes());
+    let config = json!({"model_input_names": inputs});
+    folder.write("tokenizer_config.json", config.to_string().as_bytes());
+    assert_eq!(saved_config(folder.path()), expected);
 }
 
 #[test]

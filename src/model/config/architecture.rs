@@ -19,9 +19,11 @@ pub enum Architecture {
     Electra,
     /// `albert`.
     Albert,
+    /// `modernbert`.
+    ModernBert,
 }
 
-/// What the sizes and rates of an encoder of BERT's kind are called in `config.json`, and what
+/// What the sizes and rates of an encoder are called in `config.json`, and what
 /// transformers makes of a rate that is not there.
 #[derive(Debug, Clone, Copy)]
 pub struct Keys {
@@ -71,15 +73,25 @@ impl Keys {
         classifier_dropout: ("classifier_dropout_prob", Some(0.1)),
         ..Self::BERT
     };
+    const MODERNBERT: Self = Self {
+        hidden_act: ("hidden_activation", "gelu"),
+        hidden_dropout: ("mlp_dropout", 0.0),
+        attention_dropout: ("attention_dropout", 0.0),
+        classifier_dropout: ("classifier_dropout", Some(0.0)),
+        ..Self::BERT
+    };
 }
 
-/// What a head is made of: (dropout) -> dense and activation -> dropout -> linear.
+/// What a head is made of: (dropout) -> dense and activation -> (layer norm) -> dropout ->
+/// linear.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadSpec {
     /// The name of the dense layer, from the root of the checkpoint.
     pub dense: &'static str,
-    /// What follows the dense layer.
+    /// What follows the dense layer, where `config.json` does not say it.
     pub activation: Activation,
+    /// The name of the layer norm after that, if there is one.
+    pub norm: Option<&'static str>,
     /// The name of the layer that makes the logits.
     pub output: &'static str,
     /// Whether there is a dropout before the dense layer, too.
@@ -90,12 +102,12 @@ impl HeadSpec {
     /// Whether the weight of that name belongs to the head.
     pub fn holds(&self, name: &str) -> bool {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        stem == self.dense || stem == self.output
+        stem == self.dense || stem == self.output || self.norm == Some(stem)
     }
 }
 
 impl Architecture {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Bert,
         Self::Roberta,
         Self::XlmRoberta,
@@ -103,6 +115,7 @@ impl Architecture {
         Self::DistilBert,
         Self::Electra,
         Self::Albert,
+        Self::ModernBert,
     ];
 
     /// The architecture of a `model_type`.
@@ -129,6 +142,7 @@ impl Architecture {
             Self::DistilBert => "distilbert",
             Self::Electra => "electra",
             Self::Albert => "albert",
+            Self::ModernBert => "modernbert",
         }
     }
 
@@ -140,6 +154,7 @@ impl Architecture {
             Self::DistilBert => "distilbert",
             Self::Electra => "electra",
             Self::Albert => "albert",
+            Self::ModernBert => "model",
         }
     }
 
@@ -153,6 +168,7 @@ impl Architecture {
             Self::DistilBert => "DistilBertForSequenceClassification",
             Self::Electra => "ElectraForSequenceClassification",
             Self::Albert => "AlbertForSequenceClassification",
+            Self::ModernBert => "ModernBertForSequenceClassification",
         }
     }
 
@@ -161,6 +177,7 @@ impl Architecture {
         match self {
             Self::DistilBert => &["embeddings.", "transformer."],
             Self::Electra => &["embeddings.", "embeddings_project.", "encoder."],
+            Self::ModernBert => &["embeddings.", "layers.", "final_norm."],
             _ => &["embeddings.", "encoder.", "pooler."],
         }
     }
@@ -170,6 +187,7 @@ impl Architecture {
         match self {
             Self::DistilBert => Keys::DISTILBERT,
             Self::Albert => Keys::ALBERT,
+            Self::ModernBert => Keys::MODERNBERT,
             _ => Keys::BERT,
         }
     }
@@ -180,12 +198,14 @@ impl Architecture {
             Self::Bert => HeadSpec {
                 dense: "bert.pooler.dense",
                 activation: Activation::Tanh,
+                norm: None,
                 output: "classifier",
                 drops_first: false,
             },
             Self::Roberta | Self::XlmRoberta | Self::Camembert => HeadSpec {
                 dense: "classifier.dense",
                 activation: Activation::Tanh,
+                norm: None,
                 output: "classifier.out_proj",
                 drops_first: true,
             },
@@ -193,18 +213,28 @@ impl Architecture {
             Self::Electra => HeadSpec {
                 dense: "classifier.dense",
                 activation: Activation::Gelu,
+                norm: None,
                 output: "classifier.out_proj",
                 drops_first: true,
             },
             Self::DistilBert => HeadSpec {
                 dense: "pre_classifier",
                 activation: Activation::Relu,
+                norm: None,
                 output: "classifier",
                 drops_first: false,
             },
             Self::Albert => HeadSpec {
                 dense: "albert.pooler",
                 activation: Activation::Tanh,
+                norm: None,
+                output: "classifier",
+                drops_first: false,
+            },
+            Self::ModernBert => HeadSpec {
+                dense: "head.dense",
+                activation: Activation::Gelu,
+                norm: Some("head.norm"),
                 output: "classifier",
                 drops_first: false,
             },
@@ -215,7 +245,16 @@ impl Architecture {
     pub fn default_pad_token_id(self) -> usize {
         match self {
             Self::Roberta | Self::XlmRoberta | Self::Camembert => 1,
+            Self::ModernBert => 50283,
             _ => 0,
+        }
+    }
+
+    /// The number of positions where `config.json` gives none.
+    pub fn default_max_positions(self) -> usize {
+        match self {
+            Self::ModernBert => 8192,
+            _ => 512,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A checkpoint's `config.json`: what this program needs of it, and the whole of it to save.
 
 mod architecture;
+mod modernbert;
 mod reader;
 
 use std::path::Path;
@@ -12,6 +13,8 @@ use crate::data::Tokenizer;
 use crate::error::{Error, Problem, Result};
 use crate::nn::Activation;
 pub use architecture::Architecture;
+use architecture::HeadSpec;
+pub use modernbert::{ModernBertConfig, Pooling, Reach};
 use reader::{Reader, bad};
 
 /// The shape of an encoder; the fields have the keys of `config.json`.
@@ -39,7 +42,7 @@ pub struct ModelConfig {
     pub attention_probs_dropout_prob: f64,
     /// The head's dropout, in [0, 1).
     pub classifier_dropout: f64,
-    /// The number of position embeddings.
+    /// The number of positions that the model knows.
     pub max_position_embeddings: usize,
     /// The number of token type embeddings; 0 where the model has none.
     pub type_vocab_size: usize,
@@ -57,6 +60,8 @@ pub struct ModelConfig {
 pub enum Family {
     /// BERT's: learned positions, layer norm after each residual sum.
     Bert(BertShape),
+    /// ModernBERT's: rotary positions, layer norm before each part, local attention.
+    ModernBert(ModernBertConfig),
 }
 
 /// What varies among the encoders of BERT's kind.
@@ -145,11 +150,14 @@ impl ModelConfig {
         let (classifier_dropout, default) = keys.classifier_dropout;
         let config = Self {
             architecture,
-            family: Family::Bert(reader.bert_shape(
-                architecture,
-                hidden_size,
-                num_hidden_layers,
-            )?),
+            family: match architecture {
+                Architecture::ModernBert => {
+                    Family::ModernBert(ModernBertConfig::read(&reader, num_hidden_layers)?)
+                }
+                _ => {
+                    Family::Bert(reader.bert_shape(architecture, hidden_size, num_hidden_layers)?)
+                }
+            },
             vocab_size: reader.size("vocab_size", None)?,
             hidden_size,
             num_hidden_layers,
@@ -160,14 +168,18 @@ impl ModelConfig {
             attention_probs_dropout_prob: reader.rate(keys.attention_dropout)?,
             classifier_dropout: reader
                 .rate((classifier_dropout, default.unwrap_or(hidden_dropout_prob)))?,
-            max_position_embeddings: reader.size("max_position_embeddings", Some(512))?,
+            max_position_embeddings: reader.size(
+                "max_position_embeddings",
+                Some(architecture.default_max_positions()),
+            )?,
             type_vocab_size: match architecture {
-                Architecture::DistilBert => 0,
+                Architecture::DistilBert | Architecture::ModernBert => 0,
                 _ => reader.size("type_vocab_size", Some(2))?,
             },
             layer_norm_eps: match architecture {
                 // Written into its code.
                 Architecture::DistilBert => 1e-12,
+                Architecture::ModernBert => reader.number("norm_eps")?.unwrap_or(1e-5),
                 _ => reader.number("layer_norm_eps")?.unwrap_or(1e-12),
             },
             initializer_range: reader.number("initializer_range")?.unwrap_or(0.02),
@@ -191,6 +203,13 @@ impl ModelConfig {
                 ),
             ));
         }
+        let head_width = config.hidden_size / config.num_attention_heads;
+        if architecture == Architecture::ModernBert && !head_width.is_multiple_of(2) {
+            return Err(bad(
+                path,
+                format!("heads of {head_width} features cannot be turned in pairs"),
+            ));
+        }
         if config.max_length() < 3 {
             return Err(bad(
                 path,
@@ -203,20 +222,39 @@ impl ModelConfig {
     /// The number of weights in the matrices of the encoder, without biases and layer norms: a
     /// bound that shows a config beyond its file before memory is asked for.
     pub(super) fn n_encoder_weights(&self) -> u128 {
-        let Family::Bert(shape) = &self.family;
-        let n_blocks = match shape.sharing {
-            None => self.num_hidden_layers,
-            Some(sharing) => sharing.num_hidden_groups * sharing.inner_group_num,
+        let n_rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size;
+        // (rows of embeddings, their width, blocks, matrices of a feed-forward part)
+        let (n_rows, embedding_size, n_blocks, n_inner) = match &self.family {
+            Family::Bert(shape) => {
+                let n_blocks = match shape.sharing {
+                    None => self.num_hidden_layers,
+                    Some(sharing) => sharing.num_hidden_groups * sharing.inner_group_num,
+                };
+                (n_rows, shape.embedding_size, n_blocks, 2)
+            }
+            Family::ModernBert(_) => (self.vocab_size, self.hidden_size, self.num_hidden_layers, 3),
         };
         let [rows, embedding, width, inner, blocks] = [
-            self.vocab_size + self.max_position_embeddings + self.type_vocab_size,
-            shape.embedding_size,
+            n_rows,
+            embedding_size,
             self.hidden_size,
             self.intermediate_size,
             n_blocks,
         ]
         .map(|n| n as u128);
-        rows * embedding + blocks * (4 * width * width + 2 * width * inner)
+        rows * embedding + blocks * (4 * width * width + n_inner * width * inner)
+    }
+
+    /// The head's parts.
+    pub fn head(&self) -> HeadSpec {
+        let head = self.architecture.head();
+        match &self.family {
+            Family::Bert(_) => head,
+            Family::ModernBert(own) => HeadSpec {
+                activation: own.classifier_activation,
+                ..head
+            },
+        }
     }
 
     /// The position embedding of a sequence's first token.
@@ -286,6 +324,9 @@ impl ModelConfig {
         json.insert("id2label".into(), Value::Object(id2label));
         json.insert("label2id".into(), Value::Object(label2id));
         json.insert("problem_type".into(), json!("single_label_classification"));
+        if let Family::ModernBert(own) = &self.family {
+            own.complete(&mut json);
+        }
         let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
         text.push('\n');
         text

@@ -85,6 +85,37 @@ impl Reader<'_> {
         })
     }
 
+    /// A text, or none where the key is missing or null.
+    pub fn word(&self, key: &str) -> Result<Option<&str>> {
+        match self.json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(word)) => Ok(Some(word)),
+            Some(value) => Err(bad(
+                self.path,
+                format!("`{key}` is `{value}`; expected a text"),
+            )),
+        }
+    }
+
+    /// True or false, or none where the key is missing or null.
+    pub fn switch(&self, key: &str) -> Result<Option<bool>> {
+        match self.json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(switch)) => Ok(Some(*switch)),
+            Some(value) => Err(bad(
+                self.path,
+                format!("`{key}` is `{value}`; expected true or false"),
+            )),
+        }
+    }
+
+    /// The object below a key, or none where the key is missing or holds something else.
+    pub fn nested(&self, key: &str) -> Option<Reader<'_>> {
+        let json = self.json.get(key)?.as_object()?;
+        let path = self.path;
+        Some(Reader { json, path })
+    }
+
     /// The embeddings' width and the shared blocks of an encoder of BERT's kind, with
     /// transformers' defaults.
     pub fn bert_shape(

@@ -1,4 +1,4 @@
-//! What differs among the models that share BERT's encoder, as transformers 5.23 has it.
+//! What differs among the models, as transformers 5.23 has it.
 
 use enginora_rs::error::ErrorKind;
 use enginora_rs::model::ModelConfig;
@@ -11,7 +11,7 @@ use super::{Expected, load_from, logits};
 use crate::scratch::Scratch;
 
 /// The model of a fixture with some keys of its config set, or taken away by a null.
-fn with_config(name: &str, changes: &Value) -> Scratch {
+pub fn with_config(name: &str, changes: &Value) -> Scratch {
     let folder = Scratch::new();
     let mut model = Model::of(name);
     for (key, value) in changes.as_object().unwrap() {
@@ -70,6 +70,13 @@ fn dropout_rates_come_from_the_keys_of_each_architecture() {
         "classifier_dropout_prob": null,
     });
     check("albert-tiny", none, [0.0, 0.0, 0.1]);
+    check(
+        "modernbert-tiny",
+        json!({"mlp_dropout": 0.25, "attention_dropout": 0.5, "classifier_dropout": 0.75}),
+        [0.25, 0.5, 0.75],
+    );
+    let none = json!({"mlp_dropout": null, "attention_dropout": null, "classifier_dropout": null});
+    check("modernbert-tiny", none, [0.0, 0.0, 0.0]);
 }
 
 #[test]
@@ -112,7 +119,7 @@ fn sizes_that_make_no_model_are_named_by_the_keys_of_the_architecture() {
 }
 
 /// What checkpoints hold that were made by pretraining: the encoder, and other heads.
-const PRETRAINED: [(&str, &str, &[&str]); 7] = [
+const PRETRAINED: [(&str, &str, &[&str]); 8] = [
     (
         "bert-tiny",
         "bert",
@@ -162,10 +169,13 @@ const PRETRAINED: [(&str, &str, &[&str]); 7] = [
             "sop_classifier.classifier.weight",
         ],
     ),
+    ("modernbert-tiny", "model", &["decoder.bias"]),
 ];
 
 fn is_head(name: &str) -> bool {
-    name.starts_with("classifier.") || name.starts_with("pre_classifier.")
+    ["classifier.", "pre_classifier.", "head."]
+        .iter()
+        .any(|part| name.starts_with(part))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Expected, fixture, largest_difference, load_from, logits, values};
 
 /// The fixtures with logits, gradients and a training.
-pub const MODELS: [&str; 8] = [
+pub const MODELS: [&str; 10] = [
     "bert-tiny",
     "bert-tiny-3class",
     "roberta-tiny",
@@ -18,6 +18,8 @@ pub const MODELS: [&str; 8] = [
     "distilbert-tiny",
     "electra-tiny",
     "albert-tiny",
+    "modernbert-tiny",
+    "modernbert-tiny-mean",
 ];
 
 fn expected_json(name: &str) -> Value {
@@ -79,7 +81,8 @@ fn every_gradient_is_that_of_pytorch() {
             .iter()
             .map(|x| x.as_str().unwrap())
             .collect();
-        assert!(!zero.is_empty(), "{name}");
+        // A key's bias that is turned with its position is not cancelled.
+        assert_eq!(zero.is_empty(), name.contains("modernbert"), "{name}");
         let size = |values: &[f32]| values.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
         for (spec, gradient) in specs.iter().zip(gradients.values()) {
             let what = format!("{name}: {}", spec.name);
