@@ -9,7 +9,7 @@ use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{
-    AddedToken, EncodeInput, Model, ModelWrapper, NormalizerWrapper, PostProcessor,
+    AddedToken, Encoding, Model, ModelWrapper, NormalizerWrapper, PostProcessor,
     PreTokenizerWrapper, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
@@ -149,9 +149,7 @@ impl Tokenizer {
             ..TokenizedDataset::default()
         };
         for examples in dataset.examples.chunks(CHUNK) {
-            let inputs: Vec<EncodeInput<'_>> = examples.iter().map(input).collect();
-            let encodings = tokenizer
-                .encode_batch_fast(inputs, true)
+            let encodings = encode(&self.inner, &tokenizer, examples)
                 .map_err(|e| Error::data(Problem::new(e.to_string()).in_file(&dataset.path)))?;
             for (example, encoding) in examples.iter().zip(encodings) {
                 if !encoding.get_overflowing().is_empty() {
@@ -393,11 +391,30 @@ impl TokenizedDataset {
     }
 }
 
-fn input(example: &Example) -> EncodeInput<'_> {
-    match &example.text_pair {
-        Some(pair) => EncodeInput::Dual(example.text.as_str().into(), pair.as_str().into()),
-        None => EncodeInput::Single(example.text.as_str().into()),
+/// The tokens of some examples, special ones included, cut to the length of `cutting`.
+///
+/// tokenizers 0.23.2 stops reading a text that is too long, so that it may not see which of a
+/// pair is the longer one: the texts of pairs are read by `whole`, which does not cut.
+fn encode(
+    whole: &tokenizers::Tokenizer,
+    cutting: &tokenizers::Tokenizer,
+    examples: &[Example],
+) -> tokenizers::Result<Vec<Encoding>> {
+    let firsts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
+    if examples.iter().all(|e| e.text_pair.is_none()) {
+        return cutting.encode_batch_fast(firsts, true);
     }
+    let seconds = examples.iter().map(|e| e.text_pair.as_deref());
+    let seconds: Vec<&str> = seconds.map(Option::unwrap_or_default).collect();
+    let firsts = whole.encode_batch_fast(firsts, false)?;
+    let seconds = whole.encode_batch_fast(seconds, false)?;
+    let pairs = firsts.into_iter().zip(seconds).zip(examples);
+    pairs
+        .map(|((first, second), example)| {
+            let second = example.text_pair.is_some().then_some(second);
+            cutting.post_process(first, second, true)
+        })
+        .collect()
 }
 
 fn word_piece(vocabulary: &Path) -> Result<WordPiece> {

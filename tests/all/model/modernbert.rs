@@ -74,7 +74,8 @@ fn what_is_saved_says_in_the_form_of_transformers_5_what_was_said_in_that_of_4()
     let Family::ModernBert(own) = &model.config().family else {
         panic!("{:?}", model.config().family);
     };
-    assert_eq!([own.global_theta, own.local_theta], [5000.0; 2]);
+    let bases = [own.global_theta, own.local_theta];
+    assert_eq!(json!(bases), json!([5000.0, 5000.0]));
     let saved = Scratch::new();
     save(&model, &["no".into(), "yes".into()], saved.path()).unwrap();
     let text = std::fs::read_to_string(saved.path().join("config.json")).unwrap();
@@ -225,16 +226,12 @@ fn with_dropout_at_every_place_the_gradient_is_the_slope_of_the_loss() {
         "mlp_dropout",
         "classifier_dropout",
     ];
-    for i in 0..rates.len() {
-        let folder = with_config(NAME, &json!({rates[i]: 0.25}));
+    for place in rates {
+        let folder = with_config(NAME, &json!({place: 0.25}));
         let (model, _) = load_from(folder.path(), 2, 0);
         let (loss, gradient) = loss_and_gradient(&model);
         let (undropped, _) = loss_and_gradient(&load_from(&fixture(NAME), 2, 0).0);
-        assert!(
-            (loss - undropped).abs() > 1e-3,
-            "{} drops nothing",
-            rates[i]
-        );
+        assert!((loss - undropped).abs() > 1e-3, "{} drops nothing", place);
 
         let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
         let step = 2e-3 / square.sqrt();
@@ -256,7 +253,7 @@ fn with_dropout_at_every_place_the_gradient_is_the_slope_of_the_loss() {
         assert!(
             (slope / square - 1.0).abs() < 5e-3,
             "{}: {slope}, {square}",
-            rates[i]
+            place
         );
     }
 }
