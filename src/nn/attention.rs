@@ -403,6 +403,11 @@ impl Head<'_> {
 fn apply_masks(masks: Option<Masks>, job: &Job<'_>, h: usize, block: &Block, weights: &mut [f32]) {
     let Some(masks) = masks else { return };
     let first = job.first_draw + h * job.view.n_draws();
+    if job.view.window.is_none() {
+        // The draws of the rows follow each other.
+        masks.apply(first + job.view.draw(block.queries.start), weights);
+        return;
+    }
     for (i, row) in block.rows_mut(weights) {
         let seen = job.view.seen_in(block, i);
         masks.apply(first + job.view.draw(i), &mut row[seen]);
