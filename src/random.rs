@@ -21,6 +21,8 @@ pub enum Purpose {
     Split = 4,
     /// A selector's random picks.
     Selection = 5,
+    /// The examples of a bootstrap's resamples.
+    Bootstrap = 6,
 }
 
 /// A stream of random numbers, read at any position in any order.
@@ -60,6 +62,14 @@ impl Stream {
         u64::from(block[at]) << 32 | u64::from(block[at + 1])
     }
 
+    /// The whole number at `index` (below 2^33) that is uniform below `n`.
+    #[inline]
+    pub fn below(&self, index: u64, n: u64) -> u64 {
+        // The bias of a 64-bit draw scaled to n choices is below 2^-40 for 2^24 of them.
+        let wide = u128::from(self.u64_at(index)) * u128::from(n);
+        (wide >> 64) as u64
+    }
+
     /// The number at `index` of a standard normal distribution (Box and Muller's method).
     pub fn normal_at(&self, index: u64) -> f64 {
         let block = self.block(index as u32);
@@ -70,9 +80,7 @@ impl Stream {
     /// Puts `items` into a random order (Fisher and Yates's method), all orders equally likely.
     pub fn shuffle<T>(&self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
-            // The bias of a 64-bit draw scaled to i + 1 choices is below 2^-40 for 2^24 items.
-            let wide = u128::from(self.u64_at(i as u64)) * (i as u128 + 1);
-            items.swap(i, (wide >> 64) as usize);
+            items.swap(i, self.below(i as u64, i as u64 + 1) as usize);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::key_path::KeyPath;
-use super::metric::Metric;
+use super::metric::{Metric, metric_names};
 use super::nearest::alternatives;
 use super::paths::{ResultLocation, TABLE_EXTENSIONS, is_table, result_location};
 use super::selector::SelectorSpec;
@@ -80,13 +80,16 @@ fn model(config: &Config) -> Vec<KeyProblem> {
     vec![KeyProblem::new("model.scratch.hidden_size", message)]
 }
 
-/// Every metric is known and takes its arguments, and the best model is decided by a number.
+/// Every metric is known, takes its arguments and has a name of its own, and the best model is
+/// decided by a number.
 fn metrics(config: &Config) -> Vec<KeyProblem> {
     let best = &config.training.metric_for_best_model;
     let best_key = KeyPath::from("training.metric_for_best_model");
+    let names = metric_names(&config.metrics);
     let mut problems = Vec::new();
     for (i, metric) in config.metrics.iter().enumerate() {
         let entry = KeyPath::from("metrics").item(i);
+        problems.extend(taken_name(config, &names, i));
         match Metric::parse(metric) {
             // The entry without a name was reported already.
             Err(_) if metric.name.is_empty() => {}
@@ -94,7 +97,7 @@ fn metrics(config: &Config) -> Vec<KeyProblem> {
                 let key = match &problem.argument {
                     Some(argument) => entry.key("args").key(argument),
                     // It may well be listed only on behalf of this key.
-                    None if metric.name == *best => best_key.clone(),
+                    None if names[i] == *best => best_key.clone(),
                     None => entry.key("name"),
                 };
                 let found = KeyProblem::new(key, problem.message);
@@ -103,7 +106,7 @@ fn metrics(config: &Config) -> Vec<KeyProblem> {
                     None => found,
                 });
             }
-            Ok(parsed) if metric.name == *best && parsed.direction().is_none() => {
+            Ok(parsed) if names[i] == *best && parsed.direction().is_none() => {
                 let message = format!("`{best_key}` is `{best}`, which is not a single number");
                 problems.push(KeyProblem::new(&best_key, message));
             }
@@ -111,6 +114,34 @@ fn metrics(config: &Config) -> Vec<KeyProblem> {
         }
     }
     problems
+}
+
+/// The problem of the metric `i` whose name another or the loss has, or that is there twice.
+fn taken_name(config: &Config, names: &[String], i: usize) -> Option<KeyProblem> {
+    let (metric, name) = (&config.metrics[i], &names[i]);
+    let entry = KeyPath::from("metrics").item(i);
+    let key = match metric.name_as {
+        Some(_) => entry.key("name_as"),
+        None => entry,
+    };
+    if metric.name_as.as_deref() == Some("loss") {
+        let message = format!("`{key}` is `loss`, which is always computed");
+        return Some(KeyProblem::new(&key, message));
+    }
+    if metric.name.is_empty() {
+        return None;
+    }
+    let other = (0..i).find(|&j| {
+        let other = &config.metrics[j];
+        let is_same = other.name == metric.name && other.args == metric.args;
+        names[j] == *name || (is_same && other.name_as.is_none() && metric.name_as.is_none())
+    })?;
+    let message = format!(
+        "`{key}` has the name `{}`, as `metrics[{other}]` has",
+        names[other]
+    );
+    let problem = KeyProblem::new(&key, message);
+    Some(problem.hint("give it a `name_as` of its own, or leave one of them out"))
 }
 
 fn selectors(config: &Config) -> Vec<KeyProblem> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::metric::metric_names;
 use super::overrides::Override;
 use super::source::{KeyProblem, Source};
 use super::types::{Config, DEFAULT_RANDOM_STATE, MetricConfig};
@@ -121,7 +122,7 @@ fn resolve(config: &mut Config, has_seed: bool, source: &Source) -> Vec<Problem>
     if let Some(name) = best.strip_prefix("eval_") {
         *best = name.to_owned();
     }
-    if best != "loss" && config.metrics.iter().all(|metric| metric.name != *best) {
+    if best != "loss" && !metric_names(&config.metrics).contains(best) {
         config.metrics.push(MetricConfig::with_default_args(best));
     }
     warnings

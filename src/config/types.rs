@@ -36,6 +36,8 @@ pub struct Config {
     #[serde(deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<ControlConfig>")]
     pub control: Vec<ControlConfig>,
+    /// Asks for bootstrap confidence intervals of loss and metrics on test and control sets; an empty section has the defaults, none asks for none.
+    pub confidence_intervals: Option<ConfidenceIntervalsConfig>,
     /// How the training dynamics are recorded and mapped, when `training.perform_data_cartography` is on.
     pub cartography: CartographyConfig,
     /// The `MLflow` server that the run is reported to.
@@ -145,6 +147,8 @@ pub struct MetricConfig {
     pub name: String,
     /// Its keyword arguments.
     pub args: Map<String, Value>,
+    /// The name that files and `metric_for_best_model` have for it; without one it is `name`, to which a second metric of that name has its arguments appended.
+    pub name_as: Option<String>,
 }
 
 /// The training set and how to train on it.
@@ -268,6 +272,18 @@ pub struct ControlConfig {
     pub results_file: Option<PathBuf>,
 }
 
+/// Confidence intervals by the bootstrap's percentiles; the keys are those of `scipy.stats.bootstrap`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ConfidenceIntervalsConfig {
+    /// How often the examples are drawn again, with replacement.
+    #[schemars(extend("minimum" = 1, "maximum" = 1_000_000))]
+    pub n_resamples: usize,
+    /// The probability with which an interval is to hold the true value, above 0 and below 1.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub confidence_level: f64,
+}
+
 /// How the training dynamics are recorded and mapped.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -308,6 +324,7 @@ impl Default for Config {
             training: TrainingConfig::default(),
             testing: None,
             control: Vec::new(),
+            confidence_intervals: None,
             cartography: CartographyConfig::default(),
             mlflow: None,
             dvc: DvcConfig::default(),
@@ -362,18 +379,35 @@ impl Default for ScratchConfig {
     }
 }
 
+/// The 1,000 resamples of Efron and Tibshirani (1993), section 12.5, for percentiles.
+impl Default for ConfidenceIntervalsConfig {
+    fn default() -> Self {
+        Self {
+            n_resamples: 1000,
+            confidence_level: 0.95,
+        }
+    }
+}
+
 impl MetricConfig {
-    /// The metric `name` as it is computed where a config gives no arguments for it: the
-    /// metrics that have an `average` take the macro one, which also holds for more than two
-    /// classes.
+    /// The metric `name` as it is computed where a config gives no arguments for it: with the
+    /// macro average and one class against the rest where that also holds for more than two
+    /// classes, and with scikit-learn's defaults elsewhere.
     pub fn with_default_args(name: &str) -> Self {
         let mut args = Map::new();
-        if matches!(name, "f1_score" | "precision_score" | "recall_score") {
-            args.insert("average".to_owned(), Value::from("macro"));
+        match name {
+            "f1_score" | "jaccard_score" | "precision_score" | "recall_score" => {
+                args.insert("average".to_owned(), Value::from("macro"));
+            }
+            "roc_auc_score" => {
+                args.insert("multi_class".to_owned(), Value::from("ovr"));
+            }
+            _ => {}
         }
         Self {
             name: name.to_owned(),
             args,
+            name_as: None,
         }
     }
 

@@ -3,8 +3,8 @@
 use crate::config::metric::Normalize;
 use crate::error::{Error, Problem, Result};
 
-use super::MetricValue;
 use super::classes::config_error;
+use super::{MetricValue, Warnings};
 
 /// How many examples of each gold class were predicted as each class.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Confusion {
     }
 
     /// The examples of class `gold` that were predicted as class `predicted`.
-    fn at(&self, gold: usize, predicted: usize) -> u64 {
+    pub(super) fn at(&self, gold: usize, predicted: usize) -> u64 {
         self.counts[gold * self.n_classes + predicted]
     }
 
@@ -81,12 +81,12 @@ impl Confusion {
     }
 
     /// All right predictions.
-    fn total_hits(&self) -> u64 {
+    pub(super) fn total_hits(&self) -> u64 {
         (0..self.n_classes).map(|class| self.hits(class)).sum()
     }
 
     /// N.
-    fn n_examples(&self) -> u64 {
+    pub(super) fn n_examples(&self) -> u64 {
         self.gold.iter().sum()
     }
 }
@@ -101,10 +101,28 @@ pub(super) fn accuracy(confusion: &Confusion, normalize: bool) -> f64 {
     }
 }
 
+/// The share of wrong predictions, or their number without `normalize`.
+pub(super) fn zero_one_loss(confusion: &Confusion, normalize: bool) -> f64 {
+    let wrong = (confusion.n_examples() - confusion.total_hits()) as f64;
+    if normalize {
+        wrong / confusion.n_examples() as f64
+    } else {
+        wrong
+    }
+}
+
 /// The mean recall of the classes that have a gold example. Adjusted for chance it divides
 /// by zero when there is one such class, as scikit-learn does: the value is then NaN, or
 /// minus infinity when not all predictions are right.
-pub(super) fn balanced_accuracy(confusion: &Confusion, adjusted: bool) -> f64 {
+pub(super) fn balanced_accuracy(
+    confusion: &Confusion,
+    adjusted: bool,
+    warnings: &mut Warnings,
+) -> f64 {
+    let present = confusion.present();
+    if present.iter().any(|&class| confusion.gold(class) == 0) {
+        warnings.push("a class was predicted that no example has");
+    }
     let recalls: Vec<f64> = (0..confusion.n_classes)
         .filter(|&class| confusion.gold(class) > 0)
         .map(|class| confusion.hits(class) as f64 / confusion.gold(class) as f64)
@@ -136,49 +154,78 @@ pub(super) fn matthews_corrcoef(confusion: &Confusion) -> f64 {
     }
 }
 
+/// The counts of `classes`, (K), among themselves: (K, K), gold by predicted.
+///
+/// # Errors
+/// A config error if none of the classes has a gold example, as scikit-learn has it; `name`
+/// is the metric's.
+pub(super) fn counts_among(
+    name: &str,
+    confusion: &Confusion,
+    classes: &[usize],
+) -> Result<Vec<Vec<u64>>> {
+    if classes.iter().all(|&class| confusion.gold(class) == 0) {
+        return Err(config_error(
+            Problem::new(format!(
+                "`{name}`: no example has any of the classes in `labels`"
+            ))
+            .hint("leave `labels` out for the classes that do occur"),
+        ));
+    }
+    let row = |&gold: &usize| classes.iter().map(|&to| confusion.at(gold, to)).collect();
+    Ok(classes.iter().map(row).collect())
+}
+
 /// The counts of `classes`, (K), among themselves: (K, K), gold by predicted. Where a sum to
 /// divide by is 0, so is the share.
 ///
 /// # Errors
-/// A config error if none of the classes has a gold example, as scikit-learn has it.
+/// As for [`counts_among`].
 pub(super) fn matrix(
     confusion: &Confusion,
     classes: &[usize],
     normalize: Normalize,
+    warnings: &mut Warnings,
 ) -> Result<MetricValue> {
-    if classes.iter().all(|&class| confusion.gold(class) == 0) {
-        return Err(config_error(
-            Problem::new("`confusion_matrix`: no example has any of the classes in `labels`")
-                .hint("leave `labels` out for the classes that do occur"),
-        ));
+    let counts = counts_among("confusion_matrix", confusion, classes)?;
+    if counts.len() == 1 {
+        warnings.push("the matrix has a single class; `labels` can name all of them");
     }
-    let counts: Vec<Vec<u64>> = classes
-        .iter()
-        .map(|&gold| classes.iter().map(|&to| confusion.at(gold, to)).collect())
-        .collect();
     let row_sums: Vec<u64> = counts.iter().map(|row| row.iter().sum()).collect();
     let column_sums: Vec<u64> = (0..classes.len())
         .map(|column| counts.iter().map(|row| row[column]).sum())
         .collect();
     let all: u64 = row_sums.iter().sum();
-    let divided_by = |sum: &dyn Fn(usize, usize) -> u64| {
-        let share = |row: usize, column: usize| match sum(row, column) {
-            0 => 0.0,
-            sum => counts[row][column] as f64 / sum as f64,
+    let value = |row: usize, column: usize| {
+        let count = counts[row][column];
+        let sum = match normalize {
+            Normalize::None => return MetricValue::Count(count),
+            Normalize::True => row_sums[row],
+            Normalize::Pred => column_sums[column],
+            Normalize::All => all,
         };
-        let rows = (0..classes.len())
-            .map(|row| {
-                (0..classes.len())
-                    .map(|column| share(row, column))
-                    .collect()
-            })
-            .collect();
-        MetricValue::Matrix(rows)
+        MetricValue::Number(if sum == 0 {
+            0.0
+        } else {
+            count as f64 / sum as f64
+        })
     };
-    Ok(match normalize {
-        Normalize::None => MetricValue::Counts(counts),
-        Normalize::True => divided_by(&|row, _| row_sums[row]),
-        Normalize::Pred => divided_by(&|_, column| column_sums[column]),
-        Normalize::All => divided_by(&|_, _| all),
-    })
+    let row = |row| MetricValue::list((0..classes.len()).map(|column| value(row, column)));
+    Ok(MetricValue::list((0..classes.len()).map(row)))
+}
+
+/// A matrix for each of `classes`, (K): [[true negatives, false positives], [false negatives,
+/// true positives]].
+pub(super) fn one_against_others(confusion: &Confusion, classes: &[usize]) -> MetricValue {
+    let matrix = |&class: &usize| {
+        let hits = confusion.hits(class);
+        let (missed, wrong) = (
+            confusion.gold(class) - hits,
+            confusion.predicted(class) - hits,
+        );
+        let others = confusion.n_examples() - hits - missed - wrong;
+        let row = |counts: [u64; 2]| MetricValue::list(counts.map(MetricValue::Count));
+        MetricValue::list([row([others, wrong]), row([missed, hits])])
+    };
+    MetricValue::list(classes.iter().map(matrix))
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::metric::Metric;
 use crate::config::{Config, LoadedConfig, ResultLocation, SelectorSpec, Source, result_location};
 use crate::data::{
     Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training, stratified_split,
@@ -78,7 +77,7 @@ impl Inputs {
         let (training, labels) = read_training(&path, &config.data, config.model.num_labels)
             .map_err(|e| at_key(e, source, "training.dataset_path"))?;
         say_warnings(&training);
-        let metrics = metric_set(config);
+        let metrics = MetricSet::new(&config.metrics);
         for (i, (_, metric)) in metrics.metrics.iter().enumerate() {
             metrics::check(metric, labels.names()).map_err(|e| in_metric(&e, source, i))?;
         }
@@ -105,31 +104,6 @@ impl Inputs {
             checkpoint,
         })
     }
-}
-
-/// The metrics under names that no two of them share: a second one of a name has its arguments
-/// appended.
-fn metric_set(config: &Config) -> MetricSet {
-    let mut metrics: Vec<(String, Metric)> = Vec::new();
-    for metric in &config.metrics {
-        // What cannot be parsed was refused when the config was read.
-        let Ok(parsed) = Metric::parse(metric) else {
-            continue;
-        };
-        let mut name = metric.name.clone();
-        if metrics.iter().any(|(other, _)| *other == name) {
-            let args: Vec<String> = metric
-                .args
-                .iter()
-                .map(|(key, value)| format!("{key}={}", value.to_string().trim_matches('"')))
-                .collect();
-            name = format!("{name}({})", args.join(", "));
-        }
-        if metrics.iter().all(|(other, _)| *other != name) {
-            metrics.push((name, parsed));
-        }
-    }
-    MetricSet { metrics }
 }
 
 fn validation_set(

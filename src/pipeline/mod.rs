@@ -82,7 +82,7 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
 
     let map = config.training.perform_data_cartography;
     let map = map.then(|| make_map(config, &inputs, &run)).transpose()?;
-    let results = stages::evaluate_all(&inputs, &model, &run, console)?;
+    let results = stages::evaluate_all(config, &inputs, &model, &run, console)?;
     records.finish(&run, &outcome, &results)?;
     model.save(config, &inputs, &run)?;
     tracking.finish(&run, &outcome, &results)?;

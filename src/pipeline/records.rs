@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::config::TrainingConfig;
 use crate::error::{Error, Result};
 use crate::fsio;
+use crate::metrics::Interval;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::stages::StageResult;
 use crate::train::{Callback, EvaluationEnd, Outcome, Plan, StageMetrics, StepEnd};
@@ -50,6 +51,7 @@ impl Records {
         results: &[StageResult],
     ) -> Result<()> {
         let mut stages = Map::new();
+        let mut intervals = Map::new();
         for result in results {
             self.add_to_history(
                 outcome.best_epoch,
@@ -61,6 +63,12 @@ impl Records {
                 result.stage.clone(),
                 Value::Object(result.metrics.to_json()),
             );
+            if !result.intervals.is_empty() {
+                intervals.insert(result.stage.clone(), intervals_to_json(&result.intervals));
+            }
+        }
+        if !intervals.is_empty() {
+            stages.insert("confidence_intervals".into(), Value::Object(intervals));
         }
         let text = serde_yaml::to_string(&stages)
             .map_err(|e| Error::internal(format!("metrics.yaml: {e}")))?;
@@ -169,4 +177,16 @@ impl Callback for Records {
         self.log_training();
         Ok(ControlFlow::Continue(()))
     }
+}
+
+fn intervals_to_json(intervals: &[(String, Interval)]) -> Value {
+    let entries = intervals.iter().map(|(name, interval)| {
+        let ends = json!({
+            "low": interval.low,
+            "high": interval.high,
+            "n_undefined": interval.n_undefined,
+        });
+        (name.clone(), ends)
+    });
+    Value::Object(entries.collect())
 }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::config::Config;
 use crate::data::{Column, Dataset, ExampleIndex, Table, TokenizedDataset};
 use crate::error::Result;
+use crate::metrics::{Interval, Resampling};
 use crate::pipeline::Console;
 use crate::pipeline::inputs::Inputs;
 use crate::pipeline::ready_model::ReadyModel;
@@ -18,6 +20,9 @@ pub struct StageResult {
     pub n_examples: usize,
     /// The numbers.
     pub metrics: StageMetrics,
+    /// Where the loss and the single numbers lie with other examples of this kind, for test and
+    /// control sets on request.
+    pub intervals: Vec<(String, Interval)>,
     /// Where the predictions lie, for test and control sets.
     pub predictions: Option<PathBuf>,
 }
@@ -28,6 +33,7 @@ pub struct StageResult {
 /// # Errors
 /// A metric that the predictions do not allow, or a file that cannot be written.
 pub fn evaluate_all(
+    config: &Config,
     inputs: &Inputs,
     model: &ReadyModel,
     run: &RunFolder,
@@ -47,10 +53,14 @@ pub fn evaluate_all(
         let metrics = inputs
             .metrics
             .measure(&predictions, inputs.labels.names())?;
+        for warning in &metrics.warnings {
+            tracing::warn!("{stage}: {warning}");
+        }
         results.push(StageResult {
             stage: stage.to_owned(),
             n_examples: indices.len(),
             metrics,
+            intervals: Vec::new(),
             predictions: None,
         });
         Ok::<_, crate::error::Error>(predictions)
@@ -65,18 +75,40 @@ pub fn evaluate_all(
         measure("validation", tokens, indices)?;
     }
     let mut shown = Vec::new();
-    for (set, tokens) in inputs.stages.iter().zip(&model.tokens.stages) {
+    for (i, (set, tokens)) in inputs.stages.iter().zip(&model.tokens.stages).enumerate() {
         let predictions = measure(&set.stage, tokens, set.subset.indices())?;
         let name = set.results_file();
         let table = prediction_table(&predictions, &set.dataset, inputs.labels.names());
         table.write(&run.result_path(&name))?;
-        shown.push(run.shown_path(&name));
+        let intervals = intervals(config, inputs, &predictions, i)?;
+        shown.push((run.shown_path(&name), intervals));
     }
     let first = results.len() - shown.len();
-    for (result, path) in results[first..].iter_mut().zip(shown) {
+    for (result, (path, intervals)) in results[first..].iter_mut().zip(shown) {
         result.predictions = Some(path);
+        result.intervals = intervals;
     }
     Ok(results)
+}
+
+/// The confidence intervals of the test or control set `stage`, where the config asks for them.
+fn intervals(
+    config: &Config,
+    inputs: &Inputs,
+    predictions: &Predictions,
+    stage: usize,
+) -> Result<Vec<(String, Interval)>> {
+    let Some(wanted) = &config.confidence_intervals else {
+        return Ok(Vec::new());
+    };
+    let resampling = Resampling {
+        n_resamples: wanted.n_resamples,
+        confidence_level: wanted.confidence_level,
+        seed: config.random_state,
+        stage: stage as u32,
+    };
+    let labels = inputs.labels.names();
+    inputs.metrics.intervals(predictions, labels, &resampling)
 }
 
 fn prediction_table(predictions: &Predictions, dataset: &Dataset, labels: &[String]) -> Table {

@@ -39,10 +39,11 @@ pub fn print(
             outcome.n_epochs,
         );
     } else {
-        let _ = writeln!(
-            text,
-            "The weights are those of the last epoch: there is no validation set to choose by.\n",
-        );
+        let why = match &inputs.validation {
+            ValidationSet::None => "there is no validation set to choose by".to_owned(),
+            _ => format!("{metric} is not defined on the validation set"),
+        };
+        let _ = writeln!(text, "The weights are those of the last epoch: {why}.\n");
     }
     if let Some(map) = map {
         let _ = writeln!(text, "{}", map_lines(map));
@@ -118,44 +119,55 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
     print_text(&text)
 }
 
-/// Stages down, single numbers across.
+/// Stages down, single numbers across, each with its confidence interval where there is one.
 fn result_table(results: &[StageResult]) -> String {
-    let names: Vec<&str> = results
-        .first()
-        .map(|result| result.metrics.numbers().map(|(name, _)| name).collect())
-        .unwrap_or_default();
-    let width = results
-        .iter()
-        .map(|r| r.stage.len())
-        .max()
-        .unwrap_or(0)
-        .max(10);
-    let mut text = format!("{:width$}  {:>8}", "", "examples");
-    for name in &names {
-        let _ = write!(text, "  {name:>8}");
-    }
-    text.push('\n');
+    let Some(first) = results.first() else {
+        return String::new();
+    };
+    let names: Vec<&str> = first.metrics.numbers().map(|(name, _)| name).collect();
+    let mut rows = vec![vec![String::new(), "examples".to_owned()]];
+    rows[0].extend(names.iter().map(|&name| name.to_owned()));
     for result in results {
-        let _ = write!(
-            text,
-            "{:width$}  {:>8}",
-            result.stage,
-            thousands(result.n_examples)
-        );
-        for name in &names {
-            let column = name.len().max(8);
-            match result.metrics.number(name) {
-                Some(value) => {
-                    let _ = write!(text, "  {value:>column$.4}");
-                }
-                None => {
-                    let _ = write!(text, "  {:>column$}", "");
-                }
-            }
+        let mut row = vec![result.stage.clone(), thousands(result.n_examples)];
+        row.extend(names.iter().map(|name| cell(result, name)));
+        rows.push(row);
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].len());
+        cells
+            .max()
+            .unwrap_or(0)
+            .max(if column == 0 { 10 } else { 8 })
+    };
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let _ = write!(text, "{:width$}", row[0], width = widths[0]);
+        for (cell, width) in row.iter().zip(&widths).skip(1) {
+            let _ = write!(text, "  {cell:>width$}");
         }
         text.push('\n');
     }
+    let nested: Vec<&str> = first.metrics.nested().collect();
+    if !nested.is_empty() {
+        let _ = writeln!(text, "In metrics.yaml: {}.", nested.join(", "));
+    }
     text
+}
+
+/// A number with its confidence interval, as in `0.753 [0.741, 0.765]`.
+fn cell(result: &StageResult, name: &str) -> String {
+    let value = match result.metrics.number(name) {
+        Some(value) if value.is_nan() => return "undefined".to_owned(),
+        Some(value) => format!("{value:.4}"),
+        None => return String::new(),
+    };
+    match result.intervals.iter().find(|(other, _)| other == name) {
+        Some((_, interval)) => {
+            format!("{value} [{:.4}, {:.4}]", interval.low, interval.high)
+        }
+        None => value,
+    }
 }
 
 /// The map in two sentences.

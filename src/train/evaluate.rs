@@ -3,10 +3,13 @@
 use candle_core::Tensor;
 use serde_json::{Map, Value};
 
-use crate::config::metric::{Direction, Metric};
+use crate::config::MetricConfig;
+use crate::config::metric::{Direction, Metric, metric_names};
 use crate::data::{ExampleIndex, TokenizedDataset};
-use crate::error::Result;
-use crate::metrics::{MetricValue, Scores, argmax, compute_all, softmax_f64};
+use crate::error::{ErrorKind, Result};
+use crate::metrics::{
+    Counted, Interval, MetricValue, Resampling, Scores, argmax, bootstrap, softmax_f64,
+};
 use crate::model::Classifier;
 use crate::nn::{Saved, cross_entropy, raw};
 
@@ -30,13 +33,28 @@ pub struct Predictions {
     pub loss: f64,
 }
 
+impl Predictions {
+    /// What the metrics are computed from; `labels` are the C class names.
+    fn scores<'a>(&'a self, labels: &'a [String]) -> Scores<'a> {
+        Scores {
+            gold: &self.gold,
+            probabilities: &self.probabilities,
+            logits: &self.logits,
+            predicted: &self.predicted,
+            labels,
+        }
+    }
+}
+
 /// The loss and the metrics of one stage, in the order of the config.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageMetrics {
     /// Mean cross entropy, in nats.
     pub loss: f64,
-    /// Names and values.
+    /// Names and values; a score that is not defined on these examples is NaN.
     pub metrics: Vec<(String, MetricValue)>,
+    /// Which metric is not defined, or was set to something, and why.
+    pub warnings: Vec<String>,
 }
 
 impl StageMetrics {
@@ -56,7 +74,13 @@ impl StageMetrics {
         std::iter::once(("loss", self.loss)).chain(metrics)
     }
 
-    /// Names to values, `loss` first.
+    /// The names of the metrics that are more than one number.
+    pub fn nested(&self) -> impl Iterator<Item = &str> {
+        let nested = self.metrics.iter().filter(|(_, v)| v.as_number().is_none());
+        nested.map(|(name, _)| name.as_str())
+    }
+
+    /// Names to values, `loss` first; what is not defined is null.
     pub fn to_json(&self) -> Map<String, Value> {
         let loss = ("loss".to_owned(), Value::from(self.loss));
         let metrics = self.metrics.iter().map(|(name, value)| {
@@ -77,28 +101,71 @@ pub struct MetricSet {
 }
 
 impl MetricSet {
-    /// Measures predictions; `labels` are the C class names.
+    /// The metrics of a config that was checked when it was read.
+    pub fn new(configs: &[MetricConfig]) -> Self {
+        let metrics = metric_names(configs).into_iter().zip(configs);
+        Self {
+            metrics: metrics
+                .filter_map(|(name, config)| Some((name, Metric::parse(config).ok()?)))
+                .collect(),
+        }
+    }
+
+    /// Measures predictions; `labels` are the C class names. A metric that these examples do
+    /// not allow, as one that needs a class which none of them has, is not defined and warned
+    /// of: it ends no run.
     ///
     /// # Errors
-    /// A metric that these predictions do not allow.
+    /// No examples, or probabilities that are not numbers.
     pub fn measure(&self, predictions: &Predictions, labels: &[String]) -> Result<StageMetrics> {
-        let scores = Scores {
-            gold: &predictions.gold,
-            probabilities: &predictions.probabilities,
-            predicted: &predictions.predicted,
-            labels,
-        };
-        let metrics: Vec<Metric> = self
-            .metrics
-            .iter()
-            .map(|(_, metric)| metric.clone())
-            .collect();
-        let values = compute_all(&metrics, &scores)?;
-        let names = self.metrics.iter().map(|(name, _)| name.clone());
-        Ok(StageMetrics {
+        let counted = Counted::new(predictions.scores(labels))?;
+        let mut measured = StageMetrics {
             loss: predictions.loss,
-            metrics: names.zip(values).collect(),
-        })
+            metrics: Vec::with_capacity(self.metrics.len()),
+            warnings: Vec::new(),
+        };
+        for (name, metric) in &self.metrics {
+            let mut warnings = Vec::new();
+            let value = match counted.value(metric, &mut warnings) {
+                Ok(value) => value,
+                Err(error) if error.kind() == ErrorKind::Config => {
+                    measured.warnings.push(error.problems()[0].message.clone());
+                    match metric.direction() {
+                        Some(_) => MetricValue::Number(f64::NAN),
+                        None => MetricValue::Undefined,
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            warnings.dedup();
+            let said = warnings
+                .iter()
+                .map(|warning| format!("`{name}`: {warning}"));
+            measured.warnings.extend(said);
+            measured.metrics.push((name.clone(), value));
+        }
+        Ok(measured)
+    }
+
+    /// The confidence intervals of the loss and of each metric that is one number, with their
+    /// names.
+    ///
+    /// # Errors
+    /// As for [`MetricSet::measure`].
+    pub fn intervals(
+        &self,
+        predictions: &Predictions,
+        labels: &[String],
+        resampling: &Resampling,
+    ) -> Result<Vec<(String, Interval)>> {
+        let single = || self.metrics.iter().filter(|(_, m)| m.direction().is_some());
+        let metrics: Vec<&Metric> = single().map(|(_, metric)| metric).collect();
+        let intervals = bootstrap(&metrics, &predictions.scores(labels), resampling)?;
+        let names = single().map(|(name, _)| name.clone());
+        Ok(std::iter::once("loss".to_owned())
+            .chain(names)
+            .zip(intervals)
+            .collect())
     }
 
     /// Whether higher or lower is better, for `loss` or one of the metrics.

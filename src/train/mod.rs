@@ -56,9 +56,9 @@ pub struct Validation<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The epoch (from 0) whose weights the model has now: the best by `metric_for_best_model`
-    /// on the validation set, else the last.
+    /// on the validation set, else the last, as where it was defined after no epoch.
     pub best_epoch: usize,
-    /// Its value of `metric_for_best_model`, where there is a validation set.
+    /// Its value of `metric_for_best_model`, where a validation set defines one.
     pub best_metric: Option<f64>,
     /// Optimizer steps done.
     pub n_steps: usize,
@@ -270,6 +270,14 @@ impl<'a> Best<'a> {
                 self.metric
             )));
         };
+        if value.is_nan() {
+            tracing::warn!(
+                "`{}` is not defined on the validation set after epoch {}: its weights are not kept",
+                self.metric,
+                epoch + 1
+            );
+            return Ok(());
+        }
         let is_better = self
             .so_far
             .as_ref()

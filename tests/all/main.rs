@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::iter_over_hash_type)]
 
 mod architecture;
+mod bootstrap;
 mod config;
 mod data;
 mod fsio;

@@ -370,6 +370,77 @@ fn pairs_of_texts_with_named_labels_train_without_a_validation_set() {
     assert!(!project.read("out/metrics.yaml").contains("validation"));
 }
 
+#[test]
+fn a_run_with_many_metrics_and_intervals_ends_well_on_a_control_set_of_one_class() {
+    let project = tiny_project();
+    project.write(
+        "control.csv",
+        "id,text,label\na,fine film,1\nb,lovely film,1\n",
+    );
+    let metrics = "metrics=[roc_auc_score, {name: f1_score, args: {average: macro}}, \
+                   {name: f1_score, args: {average: micro}}, \
+                   {name: cohen_kappa_score, name_as: kappa}, classification_report]";
+    let summary = project.succeed(
+        &[
+            &LOOP[..],
+            &[
+                "--set",
+                metrics,
+                "--set",
+                "confidence_intervals={n_resamples: 50}",
+            ],
+            &[
+                "--set",
+                "training.epochs=1",
+                "--set",
+                "training.metric_for_best_model=kappa",
+            ],
+            &["--set", "training.perform_data_cartography=false"],
+        ]
+        .concat(),
+    );
+    let found: Value = serde_yaml::from_str(&project.read("out/metrics.yaml")).unwrap();
+    assert_eq!(found["control"]["roc_auc_score"], Value::Null);
+    for name in [
+        "loss",
+        "f1_score",
+        "f1_score(average=micro)",
+        "roc_auc_score",
+        "kappa",
+    ] {
+        let value = found["test"][name].as_f64().unwrap();
+        let interval = &found["confidence_intervals"]["test"][name];
+        let (low, high) = (
+            interval["low"].as_f64().unwrap(),
+            interval["high"].as_f64().unwrap(),
+        );
+        assert!(low <= value && value <= high, "{name}: {value}, {interval}");
+    }
+    let undefined = &found["confidence_intervals"]["control"]["roc_auc_score"];
+    assert_eq!(undefined["n_undefined"], 50);
+    assert_eq!(undefined["low"], Value::Null);
+    assert!(
+        found["confidence_intervals"]["train"].is_null(),
+        "not asked for"
+    );
+    assert_eq!(found["control"]["classification_report"]["1"]["support"], 2);
+    let test = summary
+        .lines()
+        .find(|line| line.starts_with("test "))
+        .unwrap();
+    assert_eq!(test.matches('[').count(), 5, "{test}");
+    assert!(summary.contains("undefined"), "{summary}");
+    assert!(
+        summary.contains("In metrics.yaml: classification_report."),
+        "{summary}"
+    );
+    let log = project.read("out/run.log");
+    assert!(
+        log.contains("control: `roc_auc_score`: an area under an ROC curve"),
+        "{log}"
+    );
+}
+
 /// Runs the tiny project with changes and checks the exit code and what is said about it.
 fn check_refused(name: &str, sets: &[&str], code: i32, said: &str) {
     let project = tiny_project();

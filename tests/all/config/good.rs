@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use enginora_rs::config::metric::metric_names;
 use enginora_rs::config::{
     Config, HasHeader, LrSchedulerType, MetricConfig, Record, ReportTo, ResultLocation,
     TestingConfig, TrainingConfig, result_location, to_yaml,
@@ -205,6 +206,30 @@ fn the_metric_for_the_best_model_is_computed() {
     check("f1_score", "f1_score", &[macro_f1]);
     let log_loss = MetricConfig::with_default_args("log_loss");
     check("eval_log_loss", "log_loss", &[log_loss]);
+}
+
+#[test]
+fn metrics_go_by_names_that_no_two_of_them_share() {
+    let text = format!(
+        "{MINIMAL}metrics:\n- f1_score\n- {{name: f1_score, args: {{average: micro}}}}\n\
+         - {{name: f1_score, name_as: best, args: {{average: macro}}}}\n"
+    );
+    let config = config(&text, &["training.metric_for_best_model=best"]);
+    let names = ["f1_score", "f1_score(average=micro)", "best"];
+    assert_eq!(metric_names(&config.metrics), names);
+}
+
+#[test]
+fn confidence_intervals_are_made_on_request() {
+    let ends = |option: &str| {
+        let options: &[&str] = if option.is_empty() { &[] } else { &[option] };
+        let wanted = config(MINIMAL, options).confidence_intervals;
+        wanted.map(|wanted| (wanted.n_resamples, wanted.confidence_level))
+    };
+    assert_eq!(ends(""), None);
+    assert_eq!(ends("confidence_intervals={}"), Some((1000, 0.95)));
+    let option = "confidence_intervals={n_resamples: 50, confidence_level: 0.9}";
+    assert_eq!(ends(option), Some((50, 0.9)));
 }
 
 #[test]
