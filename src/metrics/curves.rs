@@ -236,7 +236,7 @@ impl Thresholds {
         for (score, is_positive) in scores {
             hits += u64::from(is_positive);
             wrong += u64::from(!is_positive);
-            if score == last {
+            if score.total_cmp(&last).is_eq() {
                 positives.pop();
             }
             positives.push((hits, wrong));
@@ -252,7 +252,7 @@ impl Thresholds {
 }
 
 /// The area under the ROC curve in [0, 1], by trapezoids; up to a false positive rate it is
-/// standardised so that guessing has 0.5 (McClish 1989). NaN without positives or negatives.
+/// standardised so that guessing has 0.5 (`McClish` 1989). NaN without positives or negatives.
 fn area(thresholds: &Thresholds, max_fpr: Option<f64>, warnings: &mut Warnings) -> f64 {
     let (n_positive, n_negative) = thresholds.totals();
     if n_positive == 0 || n_negative == 0 {

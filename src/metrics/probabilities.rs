@@ -164,7 +164,7 @@ pub(super) fn brier_score(scores: &Scores<'_>, scale_by_half: Option<bool>) -> R
 }
 
 /// The expected calibration error, in [0, 1]: the sum over the bins b of
-/// n_b / N |acc(b) - conf(b)|, where bin b of M holds the examples whose highest probability
+/// `n_b / N |acc(b) - conf(b)|`, where bin b of M holds the examples whose highest probability
 /// is in ((b - 1) / M, b / M], acc is their share of right predictions and conf the mean of
 /// that probability (Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3).
 ///
@@ -205,7 +205,11 @@ pub(super) fn top_k_accuracy(
             return k >= 2 || (row[1] > 0.5) == (gold == 1);
         }
         let before = |(class, probability): &(usize, &f64)| {
-            **probability > row[gold] || (**probability == row[gold] && *class > gold)
+            if *class > gold {
+                **probability >= row[gold]
+            } else {
+                **probability > row[gold]
+            }
         };
         row.iter().enumerate().filter(before).count() < k
     };

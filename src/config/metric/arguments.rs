@@ -227,6 +227,7 @@ impl<'a> Arguments<'a> {
         match self.get(UNDEFINED) {
             None => Ok(None),
             Some(value) => replacement(value, -1.0, 1.0)
+                .map(unless_nan)
                 .ok_or_else(|| not_allowed(UNDEFINED, value, "a number from -1 to 1, nan")),
         }
     }
@@ -247,7 +248,7 @@ impl<'a> Arguments<'a> {
                 let ratio = |key, least, most| replacement(ratios.get(key)?, least, most);
                 ratio("LR+", 1.0, f64::INFINITY)
                     .zip(ratio("LR-", 0.0, 1.0))
-                    .map(|(positive, negative)| [positive, negative])
+                    .map(|(positive, negative)| [unless_nan(positive), unless_nan(negative)])
             }
             _ => None,
         };
@@ -302,17 +303,18 @@ fn is_nan(value: &Value) -> bool {
     matches!(value, Value::Null) || value == "nan"
 }
 
-/// A number in a range, or NaN as none; none for anything else.
-fn replacement(value: &Value, least: f64, most: f64) -> Option<Option<f64>> {
-    if is_nan(value) {
-        return Some(None);
-    }
-    let number = if value == "inf" {
-        f64::INFINITY
-    } else {
-        value.as_f64()?
+/// A number in a range, or NaN; none for anything else.
+fn replacement(value: &Value, least: f64, most: f64) -> Option<f64> {
+    let number = match value {
+        value if is_nan(value) => return Some(f64::NAN),
+        Value::String(word) if word == "inf" => f64::INFINITY,
+        value => value.as_f64()?,
     };
-    (least..=most).contains(&number).then_some(Some(number))
+    (least..=most).contains(&number).then_some(number)
+}
+
+fn unless_nan(number: f64) -> Option<f64> {
+    Some(number).filter(|number| !number.is_nan())
 }
 
 fn label(argument: &str, value: &Value) -> Result<Label> {
