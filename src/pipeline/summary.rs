@@ -119,7 +119,11 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
     print_text(&text)
 }
 
-/// Stages down, single numbers across, each with its confidence interval where there is one.
+/// The widest table of results, in characters, that has the metrics across.
+const WIDEST_TABLE: usize = 100;
+
+/// Stages down and single numbers across, each with its confidence interval where there is one;
+/// a table that would be too wide has the stages across.
 fn result_table(results: &[StageResult]) -> String {
     let Some(first) = results.first() else {
         return String::new();
@@ -132,25 +136,35 @@ fn result_table(results: &[StageResult]) -> String {
         row.extend(names.iter().map(|name| cell(result, name)));
         rows.push(row);
     }
+    let mut text = aligned(&rows);
+    if text.lines().any(|line| line.len() > WIDEST_TABLE) {
+        let turned: Vec<Vec<String>> = (0..rows[0].len())
+            .map(|column| rows.iter().map(|row| row[column].clone()).collect())
+            .collect();
+        text = aligned(&turned);
+    }
+    let nested: Vec<&str> = first.metrics.nested().collect();
+    if !nested.is_empty() {
+        let _ = writeln!(text, "In metrics.yaml: {}.", nested.join(", "));
+    }
+    text
+}
+
+/// Rows of cells as lines: the first column to the left, the others to the right.
+fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].len());
-        cells
-            .max()
-            .unwrap_or(0)
-            .max(if column == 0 { 10 } else { 8 })
+        let least = if column == 0 { 10 } else { 8 };
+        cells.max().unwrap_or(0).max(least)
     };
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let _ = write!(text, "{:width$}", row[0], width = widths[0]);
         for (cell, width) in row.iter().zip(&widths).skip(1) {
             let _ = write!(text, "  {cell:>width$}");
         }
         text.push('\n');
-    }
-    let nested: Vec<&str> = first.metrics.nested().collect();
-    if !nested.is_empty() {
-        let _ = writeln!(text, "In metrics.yaml: {}.", nested.join(", "));
     }
     text
 }
