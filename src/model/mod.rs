@@ -5,7 +5,10 @@ mod checkpoint;
 mod config;
 mod encoder;
 mod head;
+#[cfg(feature = "hub")]
+mod hub;
 mod modernbert;
+mod sentence;
 mod torch_file;
 mod weights;
 mod zip;
@@ -16,6 +19,9 @@ pub use checkpoint::{LoadReport, load, save};
 pub use config::{
     Architecture, BertShape, Family, ModelConfig, ModernBertConfig, Pooling, Reach, Sharing,
 };
+#[cfg(feature = "hub")]
+pub use hub::{DownloadEvent, HubModel, HubOptions};
+pub use sentence::{SentenceTransformer, sentence_transformer, transformer_folder};
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};

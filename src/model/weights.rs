@@ -185,6 +185,23 @@ fn is_in_order(shape: &[usize], strides: &[usize]) -> bool {
     })
 }
 
+/// Whether a folder has weights, all files of them.
+#[cfg(feature = "hub")]
+pub(super) fn are_there(folder: &Path) -> bool {
+    let mut found = FILES.into_iter().map(|name| folder.join(name));
+    match found.find(|path| path.is_file()) {
+        Some(path)
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json") =>
+        {
+            read_index(&path)
+                .is_ok_and(|parts| parts.keys().all(|part| folder.join(part).is_file()))
+        }
+        found => found.is_some(),
+    }
+}
+
 fn read_safetensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Place>> {
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| {
         let problem = Problem::new(format!("not a safetensors file: {e}")).in_file(path);

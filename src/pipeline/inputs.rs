@@ -9,12 +9,10 @@ use crate::data::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{MapTable, read_map};
 use crate::metrics;
+use crate::pipeline::model_source::ModelSource;
 use crate::random::{Purpose, Stream};
 use crate::select::{Selection, run_selectors};
 use crate::train::MetricSet;
-
-/// The name of a model that is made from nothing.
-pub const SCRATCH: &str = "scratch";
 
 /// The data of a run.
 pub struct Inputs {
@@ -32,8 +30,8 @@ pub struct Inputs {
     pub stages: Vec<EvaluationSet>,
     /// What is measured.
     pub metrics: MetricSet,
-    /// The folder of the checkpoint to start from; none: from scratch.
-    pub checkpoint: Option<PathBuf>,
+    /// What to start from, which may have to be fetched.
+    pub model: ModelSource,
 }
 
 /// Where validation examples come from.
@@ -72,7 +70,7 @@ impl Inputs {
     /// Everything that is wrong with them.
     pub fn read(loaded: &LoadedConfig) -> Result<Self> {
         let LoadedConfig { config, source, .. } = loaded;
-        let checkpoint = find_checkpoint(config, source)?;
+        let model = ModelSource::find(config, source)?;
         let path = config.dataset_file(&config.training.dataset_path);
         let (training, labels) = read_training(&path, &config.data, config.model.num_labels)
             .map_err(|e| at_key(e, source, "training.dataset_path"))?;
@@ -101,7 +99,7 @@ impl Inputs {
             validation,
             stages,
             metrics,
-            checkpoint,
+            model,
         })
     }
 }
@@ -175,30 +173,6 @@ fn evaluation_sets(
         )?;
     }
     Ok(sets)
-}
-
-/// The folder of the checkpoint that the config names, or none for a model from scratch.
-fn find_checkpoint(config: &Config, source: &Source) -> Result<Option<PathBuf>> {
-    let name = &config.model.model_name;
-    if name == SCRATCH {
-        return Ok(None);
-    }
-    let folder = PathBuf::from(name);
-    if folder.join("config.json").is_file() {
-        return Ok(Some(folder));
-    }
-    let problem = if folder.is_dir() {
-        let message = format!("the folder `{name}` holds no `config.json`");
-        source.problem("model.model_name", message).hint(
-            "a model folder has config.json, model.safetensors, and tokenizer.json or vocab.txt",
-        )
-    } else {
-        let message = format!("there is no model folder `{name}`");
-        source.problem("model.model_name", message).hint(
-            "name a folder in Hugging Face's layout, as with `--set model.model_name=path/to/model`, or `scratch`",
-        )
-    };
-    Err(Error::new(ErrorKind::MissingInput, problem))
 }
 
 /// The map that an earlier run left, for the selectors.

@@ -3,8 +3,11 @@
 //! This is the only module that sees all others.
 
 mod console;
+#[cfg(feature = "hub")]
+mod download;
 mod dvc;
 mod inputs;
+mod model_source;
 mod progress;
 mod ready_model;
 mod records;
@@ -70,12 +73,13 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
     let inputs = Inputs::read(&loaded)?;
     dvc::check(config);
     let mut tracking = Tracking::connect(&loaded)?;
+    let checkpoint = inputs.model.bring(&loaded.source, console)?;
 
     let run = RunFolder::create(config, &inputs, console)?;
     run.write_config(config)?;
     tracking.start(config, &run)?;
     run.write_selection(&inputs)?;
-    let model = ReadyModel::prepare(config, &inputs, &device)?;
+    let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
     let mut records = Records::new(&run, &config.training);
     let watchers = (&mut records, &mut tracking);
     let outcome = train_and_record(config, &inputs, &model, &run, watchers, console)?;

@@ -195,7 +195,7 @@ impl Smoothed {
 }
 
 /// `75.2` seconds as `1:15`, more than an hour as `1:02:03`.
-fn minutes(seconds: f64) -> String {
+pub(super) fn minutes(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {

@@ -46,13 +46,18 @@ impl Tokens {
 }
 
 impl ReadyModel {
-    /// Loads the checkpoint, or makes a small BERT with a vocabulary of the training texts, and
+    /// Loads the checkpoint from its folder, or makes a small BERT with a vocabulary of the training texts, and
     /// tokenizes all data.
     ///
     /// # Errors
     /// A checkpoint that cannot be used.
-    pub fn prepare(config: &Config, inputs: &Inputs, device: &Device) -> Result<Self> {
-        let (tokenizer, classifier) = if let Some(folder) = &inputs.checkpoint {
+    pub fn prepare(
+        config: &Config,
+        inputs: &Inputs,
+        checkpoint: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self> {
+        let (tokenizer, classifier) = if let Some(folder) = checkpoint {
             load(folder, config, inputs, device)?
         } else {
             make(config, inputs, device)?
@@ -122,6 +127,7 @@ fn load(
     let (n_classes, seed) = (inputs.labels.len(), config.random_state);
     let (classifier, report) = model::load(folder, n_classes, seed, Use::Training, device)?;
     say_loaded(&report);
+    say_sentence_transformer(folder, config.model.max_length);
     Ok((tokenizer, classifier))
 }
 
@@ -160,6 +166,20 @@ fn say_loaded(report: &model::LoadReport) {
     }
     if !report.unused.is_empty() {
         tracing::info!("not used from the checkpoint: {}", report.unused.join(", "));
+    }
+}
+
+fn say_sentence_transformer(folder: &Path, max_length: usize) {
+    let Some(sentence) = model::sentence_transformer(folder) else {
+        return;
+    };
+    tracing::info!(
+        "the model is a sentence-transformer's: its encoder is used, with a classifier's usual head in place of its pooling"
+    );
+    if let Some(n) = sentence.max_seq_length.filter(|n| *n < max_length) {
+        tracing::info!(
+            "it was made for texts of up to {n} tokens; `model.max_length` is {max_length}"
+        );
     }
 }
 

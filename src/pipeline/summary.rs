@@ -114,7 +114,7 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
     for set in &inputs.stages {
         line(&set.stage, file(&set.dataset.path, set.subset.len()));
     }
-    line("model", config.model.model_name.clone());
+    line("model", inputs.model.plan(&config.model.model_name));
     line("results", config.output_dir().display().to_string());
     print_text(&text)
 }

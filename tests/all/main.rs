@@ -6,6 +6,8 @@ mod bootstrap;
 mod config;
 mod data;
 mod fsio;
+#[cfg(feature = "hub")]
+mod hub;
 mod map;
 mod metrics;
 mod model;

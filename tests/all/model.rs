@@ -5,6 +5,7 @@ mod checkpoint;
 mod modernbert;
 mod packed;
 mod parity;
+mod sentence;
 mod weights;
 
 use std::collections::BTreeMap;

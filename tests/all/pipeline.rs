@@ -495,9 +495,9 @@ fn what_is_wrong_is_said_with_its_exit_code_before_anything_is_made() {
         ),
         (
             "no-model",
-            &["model.model_name=bert-base-cased"],
+            &["model.model_name=./bert-base-cased"],
             66,
-            "there is no model folder `bert-base-cased`",
+            "there is no model folder `./bert-base-cased`",
         ),
         (
             "not-a-model",

@@ -135,6 +135,12 @@ impl ModelConfig {
         let model_type = json.get("model_type").and_then(Value::as_str);
         let architecture = Architecture::from_model_type(model_type.unwrap_or("missing"))
             .map_err(|message| bad(path, message))?;
+        if json.get("is_decoder").and_then(Value::as_bool) == Some(true) {
+            return Err(bad(
+                path,
+                "`is_decoder` is true: such a model sees only the words before; supported: encoders",
+            ));
+        }
         if let Some(kind) = json.get("position_embedding_type").and_then(Value::as_str)
             && kind != "absolute"
         {

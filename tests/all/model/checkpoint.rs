@@ -164,6 +164,11 @@ fn a_config_that_makes_no_model_is_refused() {
             &["`relative_key`", "absolute"],
         ),
         ("hidden_act", json!("silu"), &["`silu`", "gelu"]),
+        (
+            "is_decoder",
+            json!(true),
+            &["`is_decoder` is true", "encoders"],
+        ),
         ("hidden_size", json!(0), &["`hidden_size` is 0"]),
         ("hidden_size", json!(-32), &["`hidden_size` is `-32`"]),
         ("hidden_size", json!(3.5), &["whole number"]),
