@@ -8,13 +8,13 @@ use super::nearest::alternatives;
 use super::paths::{ResultLocation, TABLE_EXTENSIONS, is_table, result_location};
 use super::selector::SelectorSpec;
 use super::source::KeyProblem;
-use super::types::{Config, SelectorConfig};
+use super::types::{ClassWeights, Config, SelectorConfig};
 
 /// One group of checks.
 type Check = fn(&Config) -> Vec<KeyProblem>;
 
 /// Every check; each finds all the problems of its kind.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     columns,
     model,
     metrics,
@@ -22,6 +22,7 @@ const CHECKS: [Check; 7] = [
     control_names,
     result_paths,
     mlflow,
+    training,
 ];
 
 /// All problems of a config whose values have the right shape.
@@ -158,6 +159,48 @@ fn selectors(config: &Config) -> Vec<KeyProblem> {
     let mut problems = check("training", &config.training.selectors);
     if let Some(testing) = &config.testing {
         problems.extend(check("testing", &testing.selectors));
+    }
+    problems
+}
+
+/// What the options of training need of each other.
+fn training(config: &Config) -> Vec<KeyProblem> {
+    let training = &config.training;
+    let mut problems = Vec::new();
+    let has_validation =
+        training.validation_dataset_path.is_some() || training.validation_size.is_some();
+    if training.early_stopping_patience.is_some() && !has_validation {
+        let message = "`training.early_stopping_patience` needs a validation set to watch";
+        let problem = KeyProblem::new("training.early_stopping_patience", message);
+        let hint = "give `training.validation_size` or `training.validation_dataset_path`";
+        problems.push(problem.hint(hint));
+    }
+    let without_curriculum = [
+        ("curriculum_order", training.curriculum_order.is_some()),
+        ("curriculum_descending", training.curriculum_descending),
+    ];
+    for (key, given) in without_curriculum {
+        if given && !training.curriculum_learning {
+            let message = format!("`training.{key}` is given, but there is no curriculum");
+            let problem = KeyProblem::new(format!("training.{key}").as_str(), message);
+            problems.push(problem.hint("set `training.curriculum_learning: true`"));
+        }
+    }
+    if let Some(ClassWeights::Given(weights)) = &training.class_weights {
+        for (label, weight) in weights {
+            if !(*weight > 0.0 && weight.is_finite()) {
+                let key = KeyPath::from("training.class_weights").key(label);
+                let message = format!("`{key}` is `{weight}`; expected a number above 0");
+                problems.push(KeyProblem::new(&key, message));
+            }
+        }
+    }
+    for (i, pattern) in training.freeze.iter().enumerate() {
+        if let Err(error) = glob::Pattern::new(pattern) {
+            let key = KeyPath::from("training.freeze").item(i);
+            let message = format!("`{key}` is `{pattern}`, not a pattern: {}", error.msg);
+            problems.push(KeyProblem::new(&key, message));
+        }
     }
     problems
 }

@@ -1,13 +1,14 @@
 //! Keys that may be written in more than one way.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::types::{HasHeader, MetricConfig};
+use super::types::{ClassWeights, CurriculumOrder, HasHeader, MetricConfig};
 
 /// One thing, or a list of them.
 #[derive(Deserialize, JsonSchema)]
@@ -87,5 +88,70 @@ impl JsonSchema for HasHeader {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"enum": ["auto", true, false]})
+    }
+}
+
+/// The word for [`ClassWeights::Balanced`].
+const BALANCED: &str = "balanced";
+
+impl Serialize for ClassWeights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Balanced => serializer.serialize_str(BALANCED),
+            Self::Given(weights) => weights.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassWeights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(word) if word == BALANCED => Ok(Self::Balanced),
+            value => BTreeMap::deserialize(value)
+                .map(Self::Given)
+                .map_err(D::Error::custom),
+        }
+    }
+}
+
+impl JsonSchema for ClassWeights {
+    fn schema_name() -> Cow<'static, str> {
+        "ClassWeights".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"enum": [BALANCED]},
+                {
+                    "type": "object",
+                    "additionalProperties": {"type": "number", "exclusiveMinimum": 0}
+                }
+            ]
+        })
+    }
+}
+
+/// What stands before a map's column in [`CurriculumOrder::Map`].
+const MAP_COLUMN: &str = "map.";
+
+impl Serialize for CurriculumOrder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Length => serializer.serialize_str("length"),
+            Self::Map(column) => serializer.collect_str(&format_args!("{MAP_COLUMN}{column}")),
+            Self::Column(column) => serializer.serialize_str(column),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CurriculumOrder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(match text.strip_prefix(MAP_COLUMN) {
+            _ if text == "length" => Self::Length,
+            Some(column) => Self::Map(column.to_owned()),
+            None => Self::Column(text),
+        })
     }
 }

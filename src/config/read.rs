@@ -5,7 +5,9 @@ use std::path::Path;
 use super::metric::metric_names;
 use super::overrides::Override;
 use super::source::{KeyProblem, Source};
-use super::types::{Config, DEFAULT_RANDOM_STATE, MetricConfig};
+use super::types::{
+    Config, CurriculumOrder, DEFAULT_CURRICULUM_COLUMN, DEFAULT_RANDOM_STATE, MetricConfig,
+};
 use super::{checks, schema, shape, yaml};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
@@ -114,6 +116,15 @@ fn resolve(config: &mut Config, has_seed: bool, source: &Source) -> Vec<Problem>
                        `training.validation_dataset_path` is given";
         let problem = KeyProblem::new("training.validation_size", message).with_key();
         warnings.push(source.place(problem));
+    }
+    if training.curriculum_learning {
+        let column = match &training.curriculum_order {
+            Some(CurriculumOrder::Column(column)) => Some(column.as_str()),
+            Some(CurriculumOrder::Length | CurriculumOrder::Map(_)) => None,
+            None => Some(DEFAULT_CURRICULUM_COLUMN),
+        };
+        let extra = &mut config.data.extra_columns;
+        extra.extend(column.map(str::to_owned));
     }
     if config.metrics.is_empty() {
         config.metrics = MetricConfig::defaults();

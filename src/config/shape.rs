@@ -257,7 +257,9 @@ fn in_range(schema: &Schema, value: &Value) -> bool {
 /// What `schema` takes, in words.
 fn expected(schema: &Schema) -> String {
     if let Some(choices) = schema.get("anyOf").and_then(Schema::as_array) {
-        let choices: Vec<String> = choices.iter().map(expected).collect();
+        // That a key may be empty need not be said.
+        let choices = choices.iter().filter(|choice| choice["type"] != "null");
+        let choices: Vec<String> = choices.map(expected).collect();
         return choices.join(" or ");
     }
     let constants: Vec<String> = constants(schema)

@@ -4,6 +4,7 @@
 //! attribute beside it (`minimum`, `exclusiveMaximum`, `required`, ...) is the one place that
 //! says which values the key may have: reading a config checks them, and so do editors.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -199,6 +200,29 @@ pub struct TrainingConfig {
     /// `AdamW`'s epsilon.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub adam_epsilon: f64,
+    /// How much of the target is spread evenly over all classes, in [0, 1).
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+    pub label_smoothing_factor: f64,
+    /// How much an example of each class counts in the training loss: `balanced` (examples / (classes x examples of the class), counted on what is trained on), or a number per label; a label without one counts 1. The loss of an evaluation has no weights.
+    pub class_weights: Option<ClassWeights>,
+    /// The learning rate of each block as a share of that of the block above it, in (0, 1]; the head has the full rate, the embeddings the smallest.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub layerwise_lr_decay: Option<f64>,
+    /// Parameters that are not trained, as patterns of their names in the checkpoint, in which `*` stands for anything: `bert.embeddings.*`.
+    pub freeze: Vec<String>,
+    /// Whether the examples are trained on in the order of `curriculum_order`, the same in every epoch, instead of a random one.
+    pub curriculum_learning: bool,
+    /// What the curriculum goes by, smallest first: `length` (in tokens), `map.COLUMN` (a column of the table at `data_cartography_results`), or the name of a column of the training file. None: the order that a selector gives, else the column `order`.
+    #[schemars(with = "Option<String>")]
+    pub curriculum_order: Option<CurriculumOrder>,
+    /// Whether the curriculum begins with the largest.
+    pub curriculum_descending: bool,
+    /// After how many evaluations in a row without a better `metric_for_best_model` training stops; needs a validation set.
+    #[schemars(extend("minimum" = 1))]
+    pub early_stopping_patience: Option<usize>,
+    /// By how much a value must beat the best so far to count as better for early stopping.
+    #[schemars(extend("minimum" = 0))]
+    pub early_stopping_threshold: f64,
     /// What decides which epoch's model is the best: `loss` or any metric's name; one that `metrics` does not list is added.
     pub metric_for_best_model: String,
     /// Whether to record the training dynamics and make the data map.
@@ -233,6 +257,29 @@ pub enum LrSchedulerType {
     Constant,
     /// Stays; the name that Hugging Face has for a constant rate after a warmup.
     ConstantWithWarmup,
+}
+
+/// What a curriculum goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CurriculumOrder {
+    /// The number of tokens.
+    Length,
+    /// A column of the data map's table.
+    Map(String),
+    /// A column of the training file.
+    Column(String),
+}
+
+/// The column of the training file that a curriculum goes by where none is named.
+pub const DEFAULT_CURRICULUM_COLUMN: &str = "order";
+
+/// How much an example of each class counts in the training loss.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClassWeights {
+    /// All examples / (classes x examples of the class): every class counts the same.
+    Balanced,
+    /// By label; all above 0.
+    Given(BTreeMap<String, f64>),
 }
 
 /// A selector by name, with its arguments.
@@ -440,6 +487,15 @@ impl Default for TrainingConfig {
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,
+            label_smoothing_factor: 0.0,
+            class_weights: None,
+            layerwise_lr_decay: None,
+            freeze: Vec::new(),
+            curriculum_learning: false,
+            curriculum_order: None,
+            curriculum_descending: false,
+            early_stopping_patience: None,
+            early_stopping_threshold: 0.0,
             metric_for_best_model: "loss".to_owned(),
             perform_data_cartography: false,
             data_cartography_results: PathBuf::from("data_cartography_metrics.pickle"),

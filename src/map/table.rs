@@ -76,38 +76,71 @@ pub struct MapTable {
 /// A missing file; one that is not a table, lacks a column, names an example twice or holds a
 /// coordinate that is not a number.
 pub fn read_map(path: &Path) -> Result<MapTable> {
-    let table = Table::read(path)?;
-    // What there is of a column that cannot be taken as `kind`.
-    let lacks = |name: &str, kind: &str| {
-        let names: Vec<&str> = table.names().collect();
+    let file = MapFile::read(path)?;
+    Ok(MapTable {
+        guids: file.guids()?,
+        confidence: file.reals("confidence")?,
+        variability: file.reals("variability")?,
+    })
+}
+
+/// Reads one column of numbers of a map: the examples' ids and their values.
+///
+/// # Errors
+/// As [`read_map`].
+pub fn read_map_column(path: &Path, column: &str) -> Result<(Vec<String>, Vec<f64>)> {
+    let file = MapFile::read(path)?;
+    Ok((file.guids()?, file.reals(column)?))
+}
+
+/// A table that should be a map.
+struct MapFile<'a> {
+    path: &'a Path,
+    table: Table,
+}
+
+impl<'a> MapFile<'a> {
+    fn read(path: &'a Path) -> Result<Self> {
+        let table = Table::read(path)?;
+        Ok(Self { path, table })
+    }
+
+    /// The examples' ids, each once.
+    fn guids(&self) -> Result<Vec<String>> {
+        let guids = self.table.texts("guid");
+        let guids = guids.ok_or_else(|| self.lacks("guid", "texts and whole numbers"))?;
+        let mut seen = std::collections::HashSet::with_capacity(guids.len());
+        match guids.iter().find(|guid| !seen.insert(guid.as_str())) {
+            Some(guid) => Err(self.bad(format!("the example `{guid}` is in the map twice"))),
+            None => Ok(guids),
+        }
+    }
+
+    /// A column of finite numbers.
+    fn reals(&self, name: &str) -> Result<Vec<f64>> {
+        let values = self.table.reals(name);
+        let values = values.ok_or_else(|| self.lacks(name, "numbers"))?;
+        match values.iter().position(|x| !x.is_finite()) {
+            Some(row) => {
+                let message = format!("`{name}` of row {} is not a finite number", row + 1);
+                Err(self.bad(message))
+            }
+            None => Ok(values),
+        }
+    }
+
+    /// What there is of a column that cannot be taken as `kind`.
+    fn lacks(&self, name: &str, kind: &str) -> Error {
+        let names: Vec<&str> = self.table.names().collect();
         let what = if names.contains(&name) {
             format!("`{name}` holds other things than {kind}")
         } else {
             format!("no column `{name}`; it has {}", names.join(", "))
         };
-        Error::data(Problem::new(format!("not a data map: {what}")).in_file(path))
-    };
-    let reals = |name: &str| {
-        let values = table.reals(name).ok_or_else(|| lacks(name, "numbers"))?;
-        match values.iter().position(|x| !x.is_finite()) {
-            Some(row) => {
-                let message = format!("`{name}` of row {} is not a finite number", row + 1);
-                Err(Error::data(Problem::new(message).in_file(path)))
-            }
-            None => Ok(values),
-        }
-    };
-    let map = MapTable {
-        guids: table
-            .texts("guid")
-            .ok_or_else(|| lacks("guid", "texts and whole numbers"))?,
-        confidence: reals("confidence")?,
-        variability: reals("variability")?,
-    };
-    let mut seen = std::collections::HashSet::with_capacity(map.guids.len());
-    if let Some(guid) = map.guids.iter().find(|guid| !seen.insert(guid.as_str())) {
-        let message = format!("the example `{guid}` is in the map twice");
-        return Err(Error::data(Problem::new(message).in_file(path)));
+        self.bad(format!("not a data map: {what}"))
     }
-    Ok(map)
+
+    fn bad(&self, message: String) -> Error {
+        Error::data(Problem::new(message).in_file(self.path))
+    }
 }

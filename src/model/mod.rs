@@ -120,6 +120,12 @@ impl Classifier {
         &self.parameters
     }
 
+    /// How far below the head a parameter lies: 0 for the head (poolers and final norms
+    /// included), 1 for the last block, and one more than the first block for the embeddings.
+    pub fn depth_of(&self, name: &str) -> usize {
+        self.config.depth_of(name)
+    }
+
     /// Where the model lies.
     pub fn device(&self) -> &Device {
         self.parameters.state().device()

@@ -24,7 +24,7 @@ mod saved;
 
 pub use activation::Activation;
 pub use attention::SelfAttention;
-pub use cross_entropy::{cross_entropy, cross_entropy_backward};
+pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
 pub use embedding::{
     EmbeddingSum, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,

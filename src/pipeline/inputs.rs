@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, LoadedConfig, ResultLocation, SelectorSpec, Source, result_location};
+use crate::config::{
+    ClassWeights, Config, LoadedConfig, ResultLocation, SelectorSpec, Source, result_location,
+};
 use crate::data::{
     Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training, stratified_split,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{MapTable, read_map};
 use crate::metrics;
+use crate::pipeline::curriculum::curriculum_values;
 use crate::pipeline::model_source::ModelSource;
 use crate::random::{Purpose, Stream};
 use crate::select::{Selection, run_selectors};
@@ -24,6 +27,10 @@ pub struct Inputs {
     pub training_part: Subset,
     /// What the selectors leave of them.
     pub selection: Selection,
+    /// What a curriculum by a column sorts the rows of the training file by.
+    pub curriculum_values: Option<Vec<f64>>,
+    /// How much each class counts in the training loss; none: the same.
+    pub class_weights: Option<Vec<f32>>,
     /// What is validated on.
     pub validation: ValidationSet,
     /// The test set and the control sets, in this order.
@@ -91,16 +98,59 @@ impl Inputs {
         for line in &selection.report {
             tracing::info!("selected by {line}");
         }
+        let selected = selection.subset.indices();
+        let curriculum_values = curriculum_values(loaded, &training, selected)?;
+        let class_weights = class_weights(loaded, &training, &labels, &selection.subset)?;
         Ok(Self {
             training,
             labels,
             training_part,
             selection,
+            curriculum_values,
+            class_weights,
             validation,
             stages,
             metrics,
             model,
         })
+    }
+}
+
+/// The weight of each class in the training loss, if the config gives any.
+fn class_weights(
+    loaded: &LoadedConfig,
+    training: &Dataset,
+    labels: &LabelSpace,
+    subset: &Subset,
+) -> Result<Option<Vec<f32>>> {
+    match &loaded.config.training.class_weights {
+        None => Ok(None),
+        Some(ClassWeights::Balanced) => {
+            let mut counts = vec![0_usize; labels.len()];
+            for (_, example) in subset.examples(training) {
+                counts[example.label as usize] += 1;
+            }
+            let n_present = counts.iter().filter(|n| **n > 0).count();
+            let mean = subset.len() as f64 / n_present as f64;
+            // A class that is not trained on has no examples to weigh.
+            let weight = |n: &usize| if *n > 0 { mean / *n as f64 } else { 1.0 };
+            Ok(Some(counts.iter().map(|n| weight(n) as f32).collect()))
+        }
+        Some(ClassWeights::Given(given)) => {
+            let mut weights = vec![1.0; labels.len()];
+            for (label, weight) in given {
+                let class = labels.index_of(label).ok_or_else(|| {
+                    let message = format!(
+                        "`training.class_weights` has `{label}`, which is no label of the training set; its labels are {}",
+                        labels.names().join(", ")
+                    );
+                    let key = format!("training.class_weights.{label}");
+                    Error::new(ErrorKind::Config, loaded.source.problem(&key, message))
+                })?;
+                weights[class as usize] = *weight as f32;
+            }
+            Ok(Some(weights))
+        }
     }
 }
 
@@ -177,19 +227,28 @@ fn evaluation_sets(
 
 /// The map that an earlier run left, for the selectors.
 fn find_map(config: &Config, source: &Source) -> Result<MapTable> {
+    let path = map_path(config, source, "training.selectors")?;
+    tracing::info!("the data map is {}", path.display());
+    read_map(&path)
+}
+
+/// The file of the data map that the config goes by, on behalf of `key`.
+///
+/// # Errors
+/// There is no such file.
+pub fn map_path(config: &Config, source: &Source, key: &str) -> Result<PathBuf> {
     let path = match result_location(&config.training.data_cartography_results) {
         ResultLocation::InRun(name) => config.output_dir().join(name),
         ResultLocation::At(path) => path,
     };
     if !path.exists() {
         let message = format!("there is no data map `{}`", path.display());
-        let problem = source.problem("training.selectors", message).hint(
+        let problem = source.problem(key, message).hint(
             "first run a config with `training.perform_data_cartography: true` and the same `output_dir`, or set `training.data_cartography_results` to a map",
         );
         return Err(Error::new(ErrorKind::MissingInput, problem));
     }
-    tracing::info!("the data map is {}", path.display());
-    read_map(&path)
+    Ok(path)
 }
 
 fn say_warnings(dataset: &Dataset) {

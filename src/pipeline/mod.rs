@@ -3,6 +3,7 @@
 //! This is the only module that sees all others.
 
 mod console;
+mod curriculum;
 #[cfg(feature = "hub")]
 mod download;
 mod dvc;
@@ -24,9 +25,14 @@ use crate::config::{Config, LoadedConfig, SelectorSpec};
 use crate::dynamics::Recorder;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::map::{DataMap, Variability, map_of_dynamics, write_map};
+use crate::nn::CrossEntropy;
 use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use crate::report::raster;
-use crate::train::{Callback, Outcome, Training, Validation, train};
+use crate::train::{
+    Callback, EarlyStopping, FreezeProblem, Outcome, Training, Validation, learning_rate_shares,
+    train,
+};
+use curriculum::curriculum;
 use inputs::Inputs;
 use progress::Progress;
 use ready_model::ReadyModel;
@@ -82,7 +88,7 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
     let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
     let mut records = Records::new(&run, &config.training);
     let watchers = (&mut records, &mut tracking);
-    let outcome = train_and_record(config, &inputs, &model, &run, watchers, console)?;
+    let outcome = train_and_record(&loaded, &inputs, &model, &run, watchers, console)?;
 
     let map = config.training.perform_data_cartography;
     let map = map.then(|| make_map(config, &inputs, &run)).transpose()?;
@@ -143,19 +149,28 @@ fn open_device(choice: DeviceChoice) -> Result<candle_core::Device> {
 }
 
 fn train_and_record(
-    config: &Config,
+    loaded: &LoadedConfig,
     inputs: &Inputs,
     model: &ReadyModel,
     run: &RunFolder,
     (records, tracking): (&mut Records, &mut Tracking),
     console: &Console,
 ) -> Result<Outcome> {
+    let config = &loaded.config;
+    let smoothing = config.training.label_smoothing_factor;
+    let loss = CrossEntropy::new(inputs.class_weights.clone(), smoothing);
+    let shares = learning_rate_shares(&model.classifier, &config.training)
+        .map_err(|problem| bad_freeze(loaded, &problem))?;
+    let curriculum = curriculum(loaded, inputs, &model.tokens.training);
     let training = Training {
         config: &config.training,
         seed: config.random_state,
         dataset: &inputs.training,
         tokens: &model.tokens.training,
         subset: &inputs.selection.subset,
+        curriculum: curriculum.as_deref(),
+        loss: &loss,
+        learning_rate_shares: &shares,
         record: config
             .training
             .perform_data_cartography
@@ -175,11 +190,25 @@ fn train_and_record(
         inputs.labels.len(),
     );
     let mut progress = Progress::new(console, training.record);
+    let mut early_stopping = EarlyStopping::new(&config.training, &inputs.metrics);
     let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress, records, tracking];
+    if let Some(early_stopping) = &mut early_stopping {
+        callbacks.push(early_stopping);
+    }
     if training.record.is_some() {
         callbacks.push(&mut recorder);
     }
     train(&model.classifier, &training, &mut callbacks)
+}
+
+/// A pattern that cannot be followed is a problem of its place in the config.
+fn bad_freeze(loaded: &LoadedConfig, problem: &FreezeProblem) -> Error {
+    let key = match problem.pattern {
+        Some(i) => format!("training.freeze[{i}]"),
+        None => "training.freeze".to_owned(),
+    };
+    let message = format!("`{key}`: {}", problem.message);
+    Error::new(ErrorKind::Config, loaded.source.problem(&key, message))
 }
 
 /// Makes the map of the run's dynamics; writes its table and its pictures.

@@ -17,19 +17,24 @@ pub struct AdamW {
     epsilon: f64,
     weight_decay: f64,
     max_grad_norm: f64,
-    /// Ends of the parameters among all values, each with whether weight decay acts on it.
-    segments: Vec<(usize, Decay)>,
+    segments: Vec<Segment>,
     n_steps: i32,
 }
 
 impl AdamW {
-    /// An optimizer of `parameters`, whose moments must be 0.
-    pub fn new(config: &TrainingConfig, parameters: &Parameters) -> Self {
+    /// An optimizer of `parameters`, whose moments must be 0. Each parameter, in the order of
+    /// the names, has its share of the learning rate in `shares`; one of 0 is frozen.
+    pub fn new(config: &TrainingConfig, parameters: &Parameters, shares: &[f64]) -> Self {
         let segments = parameters
             .specs()
             .iter()
             .zip(parameters.offsets())
-            .map(|(spec, offset)| (offset + spec.n_elements(), spec.decay))
+            .zip(shares)
+            .map(|((spec, offset), share)| Segment {
+                end: offset + spec.n_elements(),
+                decay: spec.decay,
+                share: *share,
+            })
             .collect();
         Self {
             beta1: config.adam_beta1,
@@ -42,8 +47,9 @@ impl AdamW {
         }
     }
 
-    /// Changes the parameters by one step at `learning_rate`; returns the gradients' norm
-    /// before clipping, which is not finite when a gradient is not (nothing is changed then).
+    /// Changes the parameters by one step at `learning_rate`; returns the norm of the gradients
+    /// of all that are not frozen before clipping, which is not finite when a gradient is not
+    /// (nothing is changed then).
     ///
     /// # Errors
     /// A device without kernels.
@@ -53,6 +59,7 @@ impl AdamW {
         grads: &Gradients,
         learning_rate: f64,
     ) -> Result<f64> {
+        self.clear_frozen(grads)?;
         let gradients = raw::read::<f32>(grads.flat())?;
         let norm = norm(&gradients);
         if !norm.is_finite() {
@@ -70,9 +77,10 @@ impl AdamW {
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,
             epsilon: self.epsilon as f32,
-            step_size: (learning_rate / (1.0 - self.beta1.powi(self.n_steps))) as f32,
+            learning_rate,
+            first_correction: 1.0 - self.beta1.powi(self.n_steps),
             second_correction: (1.0 - self.beta2.powi(self.n_steps)).sqrt() as f32,
-            shrink: (1.0 - learning_rate * self.weight_decay) as f32,
+            weight_decay: self.weight_decay,
         };
         let n = parameters.n_elements();
         raw::update(parameters.state(), |state| {
@@ -85,9 +93,9 @@ impl AdamW {
                 .zip(gradients.par_chunks(CHUNK))
                 .enumerate()
                 .for_each(|(i, (((values, first), second), gradients))| {
-                    self.for_each_segment(i * CHUNK, values.len(), |range, decay| {
+                    self.for_each_segment(i * CHUNK, values.len(), |range, segment| {
                         update.apply(
-                            decay,
+                            segment,
                             &mut values[range.clone()],
                             &mut first[range.clone()],
                             &mut second[range.clone()],
@@ -99,23 +107,44 @@ impl AdamW {
         Ok(norm)
     }
 
+    /// Makes the gradients of frozen parameters 0, so that they count in no norm.
+    fn clear_frozen(&self, grads: &Gradients) -> Result<()> {
+        for (segment, gradient) in self.segments.iter().zip(grads.values()) {
+            if segment.share == 0.0 {
+                raw::update(gradient, |values| values.fill(0.0))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Cuts the `length` values from `start` on where one parameter ends and the next begins.
     fn for_each_segment(
         &self,
         start: usize,
         length: usize,
-        mut act: impl FnMut(std::ops::Range<usize>, Decay),
+        mut act: impl FnMut(std::ops::Range<usize>, &Segment),
     ) {
-        let mut at = self.segments.partition_point(|(end, _)| *end <= start);
+        let mut at = self
+            .segments
+            .partition_point(|segment| segment.end <= start);
         let mut done = 0;
         while done < length {
-            let (end, decay) = self.segments[at];
-            let until = (end - start).min(length);
-            act(done..until, decay);
+            let segment = &self.segments[at];
+            let until = (segment.end - start).min(length);
+            act(done..until, segment);
             done = until;
             at += 1;
         }
     }
+}
+
+/// One parameter among all values.
+#[derive(Debug, Clone)]
+struct Segment {
+    end: usize,
+    decay: Decay,
+    /// Of the learning rate, in [0, 1].
+    share: f64,
 }
 
 /// The numbers that one step uses for every value.
@@ -124,22 +153,25 @@ struct Update {
     beta1: f32,
     beta2: f32,
     epsilon: f32,
-    step_size: f32,
+    learning_rate: f64,
+    first_correction: f64,
     second_correction: f32,
-    shrink: f32,
+    weight_decay: f64,
 }
 
 impl Update {
     fn apply(
         &self,
-        decay: Decay,
+        segment: &Segment,
         values: &mut [f32],
         first: &mut [f32],
         second: &mut [f32],
         gradients: &[f32],
     ) {
-        let shrink = match decay {
-            Decay::Yes => self.shrink,
+        let rate = self.learning_rate * segment.share;
+        let step_size = (rate / self.first_correction) as f32;
+        let shrink = match segment.decay {
+            Decay::Yes => (1.0 - rate * self.weight_decay) as f32,
             Decay::No => 1.0,
         };
         for (((value, m), v), g) in values.iter_mut().zip(first).zip(second).zip(gradients) {
@@ -147,7 +179,7 @@ impl Update {
             *m += (1.0 - self.beta1) * (g - *m);
             *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
             let denominator = v.sqrt() / self.second_correction + self.epsilon;
-            *value = *value * shrink - self.step_size * *m / denominator;
+            *value = *value * shrink - step_size * *m / denominator;
         }
     }
 }

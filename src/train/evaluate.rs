@@ -11,7 +11,7 @@ use crate::metrics::{
     Counted, Interval, MetricValue, Resampling, Scores, argmax, bootstrap, softmax_f64,
 };
 use crate::model::Classifier;
-use crate::nn::{Saved, cross_entropy, raw};
+use crate::nn::{CrossEntropy, Saved, raw};
 
 /// Examples in one forward pass without a backward pass; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -189,10 +189,11 @@ pub fn run_model(
     indices: &[ExampleIndex],
     mut watch: impl FnMut(&[ExampleIndex], &Tensor, &[f32]) -> Result<()>,
 ) -> Result<()> {
+    let loss = CrossEntropy::default();
     for batch in data.batches_by_length(indices, EVALUATION_BATCH) {
         let batch = data.batch(&batch, model.config().type_vocab_size, model.device())?;
         let logits = model.forward(&batch, &mut Saved::evaluation())?;
-        let losses = cross_entropy(&logits, &batch.labels)?;
+        let losses = loss.losses(&logits, &batch.labels)?;
         watch(&batch.example_indices, &logits, &raw::read::<f32>(&losses)?)?;
     }
     Ok(())

@@ -2,14 +2,18 @@
 
 mod adamw;
 mod callback;
+mod early_stopping;
 mod evaluate;
+mod rates;
 mod schedule;
 
 use std::ops::ControlFlow;
 
 pub use adamw::AdamW;
 pub use callback::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
+pub use early_stopping::EarlyStopping;
 pub use evaluate::{MetricSet, Predictions, StageMetrics, predict, run_model};
+pub use rates::{FreezeProblem, learning_rate_shares};
 pub use schedule::Schedule;
 
 use crate::config::metric::Direction;
@@ -17,7 +21,7 @@ use crate::config::{Record, TrainingConfig};
 use crate::data::{Dataset, ExampleIndex, Subset, TokenizedDataset};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::model::Classifier;
-use crate::nn::{DropoutKey, Gradients, Saved, cross_entropy, cross_entropy_backward, raw};
+use crate::nn::{CrossEntropy, DropoutKey, Gradients, Saved, raw};
 use crate::random::{Purpose, Stream};
 
 /// Everything that the loop trains on and with.
@@ -33,6 +37,12 @@ pub struct Training<'a> {
     pub tokens: &'a TokenizedDataset,
     /// The examples to train on.
     pub subset: &'a Subset,
+    /// The same examples in the order of every epoch; none: a new random order in each.
+    pub curriculum: Option<&'a [ExampleIndex]>,
+    /// What is made small.
+    pub loss: &'a CrossEntropy,
+    /// Each parameter's share of the learning rate, as [`learning_rate_shares`] gives them.
+    pub learning_rate_shares: &'a [f64],
     /// Whether logits of all examples are to be taken, and when.
     pub record: Option<Record>,
     /// The validation set, if there is one.
@@ -79,7 +89,7 @@ pub fn train(
     let config = training.config;
     let plan = plan(training);
     let schedule = Schedule::new(config, plan.n_steps);
-    let mut optimizer = AdamW::new(config, model.parameters());
+    let mut optimizer = AdamW::new(config, model.parameters(), training.learning_rate_shares);
     let grads = model.parameters().gradients()?;
     let mut best = Best::new(training);
     let mut step = 0;
@@ -145,8 +155,8 @@ pub fn train(
     Ok(best.outcome(step, n_epochs))
 }
 
-/// Adds up the gradients of the mean loss of one optimizer step's examples, batch by batch;
-/// returns that mean loss. `first` is the epoch and the number of the first batch in it.
+/// Adds up the gradients of the (weighted) mean loss of one optimizer step's examples, batch by
+/// batch; returns that mean loss. `first` is the epoch and the number of the first batch in it.
 fn forward_backward(
     model: &Classifier,
     training: &Training<'_>,
@@ -157,6 +167,8 @@ fn forward_backward(
 ) -> Result<f64> {
     let (epoch, first_batch) = first;
     grads.clear()?;
+    let labels = examples.iter().map(|index| training.tokens.label(*index));
+    let total_weight: f64 = labels.map(|y| f64::from(training.loss.weight(y))).sum();
     let mut loss = 0.0;
     for (i, indices) in examples.chunks(training.config.batch_size).enumerate() {
         let n_token_types = model.config().type_vocab_size;
@@ -169,9 +181,9 @@ fn forward_backward(
             step: (first_batch + i) as u32,
         }));
         let logits = model.forward(&batch, &mut saved)?;
-        let losses = cross_entropy(&logits, &batch.labels)?;
-        let scale = 1.0 / examples.len() as f32;
-        let d_logits = cross_entropy_backward(&logits, &batch.labels, scale)?;
+        let losses = training.loss.losses(&logits, &batch.labels)?;
+        let scale = 1.0 / total_weight as f32;
+        let d_logits = training.loss.backward(&logits, &batch.labels, scale)?;
         model.backward(&d_logits, &batch, &mut saved, grads)?;
         let losses = raw::read::<f32>(&losses)?;
         loss += losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
@@ -180,7 +192,7 @@ fn forward_backward(
             c.on_logits(LogitsPass::Training, epoch, indices, &logits)
         })?;
     }
-    Ok(loss / examples.len() as f64)
+    Ok(loss / total_weight)
 }
 
 /// The pass without dropout over all examples that are trained on, for those who record it.
@@ -203,9 +215,12 @@ fn record_epoch(
     )
 }
 
-/// The examples of an epoch in the order in which they are trained on: each once, in a new
-/// random order every epoch.
+/// The examples of an epoch in the order in which they are trained on: each once, in the
+/// curriculum's order or in a new random one.
 fn order(training: &Training<'_>, epoch: usize) -> Vec<ExampleIndex> {
+    if let Some(curriculum) = training.curriculum {
+        return curriculum.to_vec();
+    }
     let mut order = training.subset.indices().to_vec();
     Stream::new(training.seed, Purpose::Order, epoch as u32, 0).shuffle(&mut order);
     order

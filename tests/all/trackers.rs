@@ -10,7 +10,7 @@ mod trainer_dynamics;
 
 use std::process::{Command, Output};
 
-use crate::pipeline::Project;
+use crate::project::Project;
 
 /// Runs the program with environment variables over its own.
 fn run_with(project: &Project, arguments: &[&str], variables: &[(&str, &str)]) -> Output {

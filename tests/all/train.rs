@@ -10,10 +10,10 @@ use enginora_rs::data::{Dataset, Example, ExampleIndex, TokenizedDataset, Tokeni
 use enginora_rs::dynamics::Recorder;
 use enginora_rs::error::{ErrorKind, Result};
 use enginora_rs::model::{Classifier, ModelConfig};
-use enginora_rs::nn::{Use, raw};
+use enginora_rs::nn::{CrossEntropy, Use, raw};
 use enginora_rs::train::{
     Callback, EvaluationEnd, LogitsPass, MetricSet, Outcome, Plan, Schedule, StepEnd, Training,
-    Validation, predict, train,
+    Validation, learning_rate_shares, predict, train,
 };
 
 use crate::scratch::Scratch;
@@ -93,6 +93,9 @@ impl World {
             dataset: &self.dataset,
             tokens: &self.tokens,
             subset: &self.dataset.all(),
+            curriculum: None,
+            loss: &CrossEntropy::default(),
+            learning_rate_shares: &learning_rate_shares(model, config).unwrap(),
             record: Some(Record::EpochEnd),
             validation: validation.map(|indices| Validation {
                 tokens: &self.tokens,
@@ -303,6 +306,103 @@ fn watchers_are_told_everything_in_order_and_every_epoch_sees_every_example_once
         assert_eq!(epoch.iter().copied().collect::<BTreeSet<_>>(), all);
     }
     assert_ne!(first, second, "every epoch has an order of its own");
+}
+
+#[test]
+fn a_curriculum_is_the_order_of_every_epoch() {
+    let world = World::new(0.1);
+    let order: Vec<ExampleIndex> = (0..40).map(|i| i * 7 % 40).collect();
+    let model = world.model();
+    let config = config();
+    let mut diary = Diary::default();
+    let training = Training {
+        config: &config,
+        seed: 5,
+        dataset: &world.dataset,
+        tokens: &world.tokens,
+        subset: &world.dataset.all(),
+        curriculum: Some(&order),
+        loss: &CrossEntropy::default(),
+        learning_rate_shares: &learning_rate_shares(&model, &config).unwrap(),
+        record: None,
+        validation: None,
+        labels: &world.labels,
+        metrics: &world.metrics,
+    };
+    train(&model, &training, &mut [&mut diary]).unwrap();
+    assert_eq!(diary.seen, [&order[..], &order[..]].concat());
+}
+
+#[test]
+fn a_class_with_twice_the_weight_is_a_class_with_every_example_twice() {
+    let world = World::new(0.0);
+    let config = TrainingConfig {
+        batch_size: 80,
+        epochs: 1,
+        max_grad_norm: 0.0,
+        // As above: the weights' differences are the gradients'.
+        adam_epsilon: 1e-3,
+        ..config()
+    };
+    let weights_after = |twice: bool| {
+        let model = world.model();
+        let mut order: Vec<ExampleIndex> = (0..40).collect();
+        if twice {
+            order.extend((0..40).filter(|i| world.tokens.label(*i) == 1));
+        }
+        let weights = (!twice).then(|| vec![1.0, 2.0]);
+        let training = Training {
+            config: &config,
+            seed: 5,
+            dataset: &world.dataset,
+            tokens: &world.tokens,
+            subset: &world.dataset.all(),
+            curriculum: Some(&order),
+            loss: &CrossEntropy::new(weights, 0.0),
+            learning_rate_shares: &learning_rate_shares(&model, &config).unwrap(),
+            record: None,
+            validation: None,
+            labels: &world.labels,
+            metrics: &world.metrics,
+        };
+        train(&model, &training, &mut []).unwrap();
+        weights_of(&model)
+    };
+    let [weighted, repeated] = [false, true].map(weights_after);
+    let moved = largest_difference(&weights_of(&world.model()), &repeated);
+    let difference = largest_difference(&weighted, &repeated);
+    assert!(difference < 1e-3 * moved, "{difference} of {moved}");
+}
+
+#[test]
+fn layer_wise_decay_gives_each_depth_its_share_and_frozen_parameters_none() {
+    let world = World::new(0.0);
+    let model = world.model();
+    let config = TrainingConfig {
+        layerwise_lr_decay: Some(0.5),
+        freeze: vec!["*.pooler.*".into()],
+        ..config()
+    };
+    let shares = learning_rate_shares(&model, &config).unwrap();
+    let specs = model.parameters().specs();
+    let share = |name: &str| {
+        let slot = specs.iter().position(|spec| spec.name == name);
+        shares[slot.unwrap_or_else(|| panic!("no parameter is called {name}"))]
+    };
+    for (name, expected) in [
+        ("classifier.weight", 1.0),
+        ("bert.pooler.dense.weight", 0.0),
+        ("bert.encoder.layer.1.output.dense.bias", 0.5),
+        ("bert.encoder.layer.0.attention.self.query.weight", 0.25),
+        ("bert.embeddings.LayerNorm.weight", 0.125),
+        ("bert.embeddings.word_embeddings.weight", 0.125),
+    ] {
+        assert!(
+            (share(name) - expected).abs() < 1e-15,
+            "{name}: {}",
+            share(name)
+        );
+    }
 }
 
 #[test]

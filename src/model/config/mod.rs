@@ -263,6 +263,29 @@ impl ModelConfig {
         }
     }
 
+    /// How far below the head the parameter `name` lies; see `Classifier::depth_of`.
+    pub(super) fn depth_of(&self, name: &str) -> usize {
+        let n_blocks = self.num_hidden_layers;
+        let parts: Vec<&str> = name.split('.').collect();
+        // `encoder.layer.3`, `transformer.layer.3`, `layers.3`; blocks that share their weights
+        // are numbered as groups, from 0, and lie together below the head.
+        let block = parts.windows(2).find_map(|pair| match pair[0] {
+            "layer" | "layers" => pair[1].parse::<usize>().ok(),
+            "albert_layer_groups" => Some(n_blocks - 1),
+            _ => None,
+        });
+        if let Some(block) = block {
+            return n_blocks.saturating_sub(block).max(1);
+        }
+        let in_encoder = parts[0] == self.architecture.prefix();
+        let above_blocks = parts.contains(&"pooler") || parts.contains(&"final_norm");
+        if in_encoder && !above_blocks {
+            n_blocks + 1
+        } else {
+            0
+        }
+    }
+
     /// The position embedding of a sequence's first token.
     pub fn first_position(&self) -> u32 {
         if self.architecture.counts_from_padding() {

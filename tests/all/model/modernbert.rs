@@ -2,7 +2,7 @@
 
 use enginora_rs::error::ErrorKind;
 use enginora_rs::model::{Classifier, Family, ModelConfig, save};
-use enginora_rs::nn::{DropoutKey, Saved, cross_entropy, cross_entropy_backward, raw};
+use enginora_rs::nn::{CrossEntropy, DropoutKey, Saved, raw};
 use serde_json::{Value, json};
 
 use super::architectures::with_config;
@@ -208,8 +208,14 @@ fn loss_and_gradient(model: &Classifier) -> (f64, Vec<f32>) {
     let mut saved = Saved::training(Some(key));
     let batch = Expected::read(NAME).batch();
     let logits = model.forward(&batch, &mut saved).unwrap();
-    let losses = values(&cross_entropy(&logits, &batch.labels).unwrap());
-    let d_logits = cross_entropy_backward(&logits, &batch.labels, 1.0).unwrap();
+    let losses = values(
+        &CrossEntropy::default()
+            .losses(&logits, &batch.labels)
+            .unwrap(),
+    );
+    let d_logits = CrossEntropy::default()
+        .backward(&logits, &batch.labels, 1.0)
+        .unwrap();
     let gradients = model.parameters().gradients().unwrap();
     model
         .backward(&d_logits, &batch, &mut saved, &gradients)

@@ -2,7 +2,7 @@
 
 use enginora_rs::config::TrainingConfig;
 use enginora_rs::model::{Classifier, LoadReport};
-use enginora_rs::nn::{Decay, Gradients, Saved, cross_entropy, cross_entropy_backward};
+use enginora_rs::nn::{CrossEntropy, Decay, Gradients, Saved};
 use enginora_rs::train::{AdamW, Schedule};
 use serde_json::Value;
 
@@ -38,9 +38,10 @@ fn loss_and_gradients(model: &Classifier, expected: &Expected, gradients: &Gradi
     let batch = expected.batch();
     let mut saved = Saved::training(None);
     let logits = model.forward(&batch, &mut saved).unwrap();
-    let losses = values(&cross_entropy(&logits, &batch.labels).unwrap());
+    let loss = CrossEntropy::default();
+    let losses = values(&loss.losses(&logits, &batch.labels).unwrap());
     let scale = 1.0 / batch.len() as f32;
-    let d_logits = cross_entropy_backward(&logits, &batch.labels, scale).unwrap();
+    let d_logits = loss.backward(&logits, &batch.labels, scale).unwrap();
     model
         .backward(&d_logits, &batch, &mut saved, gradients)
         .unwrap();
@@ -150,7 +151,8 @@ fn twenty_steps_of_adamw_are_those_of_pytorch() {
         assert_eq!(training["decayed"], serde_json::json!(decayed), "{name}");
 
         let schedule = Schedule::new(&config, n_steps);
-        let mut optimizer = AdamW::new(&config, parameters);
+        let shares = vec![1.0; parameters.specs().len()];
+        let mut optimizer = AdamW::new(&config, parameters, &shares);
         let gradients = parameters.gradients().unwrap();
         let [losses, norms, rates] = ["losses", "gradient_norms", "learning_rates"].map(series);
         for step in 0..n_steps {

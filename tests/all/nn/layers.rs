@@ -4,10 +4,9 @@ use candle_core::{D, Result as CandleResult, Tensor};
 use enginora_rs::data::Sequences;
 use enginora_rs::error::Result;
 use enginora_rs::nn::{
-    Activation, Bias, Dropout, EmbeddingSum, Gate, Gradients, Initialization, LayerNorm, Linear,
-    Parameters, QueryKeyValue, ResidualLayerNorm, Rotary, Saved, SelfAttention, Vars,
-    cross_entropy, cross_entropy_backward, first_tokens, first_tokens_backward, mean_tokens,
-    mean_tokens_backward,
+    Activation, Bias, CrossEntropy, Dropout, EmbeddingSum, Gate, Gradients, Initialization,
+    LayerNorm, Linear, Parameters, QueryKeyValue, ResidualLayerNorm, Rotary, Saved, SelfAttention,
+    Vars, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,
 };
 
 use super::{KEY, ids, normal, values, with_parameters};
@@ -63,7 +62,10 @@ pub fn all() -> Vec<Case> {
         residual_layer_norm(0.4),
         embedding_sum(),
         first_tokens_case(),
-        cross_entropy_case(),
+        cross_entropy("plain", None, 0.0),
+        cross_entropy("weighted", Some([0.3, 2.0, 1.1]), 0.0),
+        cross_entropy("smoothed", None, 0.2),
+        cross_entropy("weighted and smoothed", Some([0.3, 2.0, 1.1]), 0.1),
         dropout(),
         attention(&[1], None, 0.0, 5),
         attention(&[1, 5, 2, 1, 3], None, 0.0, 5),
@@ -214,28 +216,36 @@ fn first_tokens_case() -> Case {
 }
 
 /// The output is the losses' sum times 0.25, so that the gradient for dy = 1 is the layer's.
-fn cross_entropy_case() -> Case {
+fn cross_entropy(name: &str, weights: Option<[f32; 3]>, smoothing: f64) -> Case {
     let (parameters, ()) = with_parameters(|_: &Vars<'_>| Ok(()));
-    let labels = ids(&[2, 0, 1, 2]);
-    let again = labels.clone();
+    let labels = [2_u32, 0, 1, 2];
     let logits = normal(9, &[4, 3]);
     let kept = logits.clone();
-    let one_hot = ids(&[0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1])
-        .reshape((4, 3))
-        .unwrap();
+    let loss = CrossEntropy::new(weights.map(Vec::from), smoothing);
+    let again = loss.clone();
+    // torch.nn.CrossEntropyLoss: (1 - e) w_y for the label, and e w_c / C for every class.
+    let weights = weights.unwrap_or([1.0; 3]).map(f64::from);
+    let mut targets = Vec::new();
+    for label in labels {
+        for (class, weight) in weights.iter().enumerate() {
+            let hit = f64::from(u8::from(class == label as usize));
+            targets.push(weight * ((1.0 - smoothing) * hit + smoothing / 3.0));
+        }
+    }
+    let targets = Tensor::from_vec(targets, (4, 3), kept.device()).unwrap();
     Case {
-        name: "cross entropy".into(),
+        name: format!("cross entropy, {name}"),
         parameters,
         inputs: vec![logits],
-        forward: Box::new(move |x, _| Ok((cross_entropy(&x[0], &labels)?.sum_all()? * 0.25)?)),
+        forward: Box::new(move |x, _| Ok((loss.losses(&x[0], &ids(&labels))?.sum_all()? * 0.25)?)),
         backward: Box::new(move |dy, _, _| {
             let scale = 0.25 * dy.to_scalar::<f32>()?;
-            Ok(vec![cross_entropy_backward(&kept, &again, scale)?])
+            Ok(vec![again.backward(&kept, &ids(&labels), scale)?])
         }),
         formula: Box::new(move |x, _| {
             let log_sum = x[0].exp()?.sum_keepdim(1)?.log()?;
-            let picked = (&x[0] * one_hot.to_dtype(candle_core::DType::F64)?)?.sum_all()?;
-            (log_sum.sum_all()? - picked)? * 0.25
+            let surprise = log_sum.broadcast_sub(&x[0])?;
+            (surprise * &targets)?.sum_all()? * 0.25
         }),
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::pipeline::{LOOP, Project, tiny_project};
+use crate::project::{LOOP, Project, tiny_project};
 use crate::trackers::{run_with, said};
 
 /// A project with a `dvc` on its path, which refuses to add the control set.

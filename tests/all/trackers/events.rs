@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::pipeline::{LOOP, Project, tiny_project};
+use crate::project::{LOOP, Project, tiny_project};
 use crate::trackers::{run_with, said};
 
 /// CRC-32C by its definition: bit by bit, reflected, of the polynomial `0x1EDC6F41`.

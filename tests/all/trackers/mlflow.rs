@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::pipeline::{LOOP, Project, tiny_project};
+use crate::project::{LOOP, Project, tiny_project};
 use crate::trackers::server::{Request, Server};
 use crate::trackers::{run_with, said};
 
