@@ -13,6 +13,7 @@ use tokenizers::{
     PreTokenizerWrapper, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
+use crate::data::sentence_piece;
 use crate::data::word_piece::{count_words, learn_pieces};
 use crate::data::{Dataset, Example, ExampleIndex, TokenizedExample};
 use crate::error::{Error, ErrorKind, Problem, Result};
@@ -40,14 +41,15 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `folder/tokenizer.json`, or makes BERT's tokenizer of `folder/vocab.txt`; whatever
-    /// truncation and padding the file asks for is reset.
+    /// Reads `folder/tokenizer.json`, or makes BERT's tokenizer of `folder/vocab.txt`, or a
+    /// model's of its SentencePiece file (`spm.model`, `sentencepiece.bpe.model` or
+    /// `spiece.model`); whatever truncation and padding the file asks for is reset.
     ///
     /// # Errors
-    /// Neither file is there, or one is not a tokenizer.
+    /// No such file is there, or one is not a tokenizer.
     pub fn read(folder: &Path) -> Result<Self> {
         let config_path = folder.join("tokenizer_config.json");
-        let config: Map<String, Value> = if config_path.exists() {
+        let mut config: Map<String, Value> = if config_path.exists() {
             serde_json::from_slice(&fsio::read(&config_path)?)
                 .map_err(|e| bad(&config_path, format!("not a JSON object: {e}")))?
         } else {
@@ -61,9 +63,15 @@ impl Tokenizer {
         } else if vocabulary.exists() {
             bert_tokenizer(word_piece(&vocabulary)?, normalizer_of(&config))
                 .map_err(|e| bad(&vocabulary, e))?
+        } else if let Some(found) = sentence_piece::read(folder, &config)? {
+            for (role, token) in found.special_tokens {
+                config.entry(role).or_insert_with(|| json!(token));
+            }
+            found.tokenizer
         } else {
-            return Err(Error::reading(&path, &std::io::ErrorKind::NotFound.into())
-                .with_hint("the folder needs a `tokenizer.json` or a `vocab.txt`"));
+            let hint = "the folder needs a `tokenizer.json`, a `vocab.txt` or a SentencePiece model \
+                        (`spm.model`, `sentencepiece.bpe.model` or `spiece.model`)";
+            return Err(Error::reading(&path, &std::io::ErrorKind::NotFound.into()).with_hint(hint));
         };
         inner.with_padding(None);
         inner

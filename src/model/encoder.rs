@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use crate::data::PackedBatch;
 use crate::error::Result;
 use crate::model::bert::BertEncoder;
+use crate::model::deberta::DebertaEncoder;
 use crate::model::modernbert::ModernBertEncoder;
 use crate::model::{Family, ModelConfig};
 use crate::nn::{Gradients, Saved, Vars};
@@ -16,6 +17,8 @@ pub enum Encoder {
     Bert(BertEncoder),
     /// ModernBERT's.
     ModernBert(ModernBertEncoder),
+    /// DeBERTa's, versions 2 and 3.
+    DebertaV2(DebertaEncoder),
 }
 
 impl Encoder {
@@ -30,6 +33,10 @@ impl Encoder {
             Family::ModernBert(own) => Ok(Self::ModernBert(ModernBertEncoder::new(
                 &vars, config, own,
             )?)),
+            Family::DebertaV2(deberta) => {
+                let encoder = DebertaEncoder::new(&vars, config, deberta)?;
+                Ok(Self::DebertaV2(encoder))
+            }
         }
     }
 
@@ -41,6 +48,7 @@ impl Encoder {
         match self {
             Self::Bert(encoder) => encoder.forward(batch, saved),
             Self::ModernBert(encoder) => encoder.forward(batch, saved),
+            Self::DebertaV2(encoder) => encoder.forward(batch, saved),
         }
     }
 
@@ -58,6 +66,7 @@ impl Encoder {
         match self {
             Self::Bert(encoder) => encoder.backward(dy, batch, saved, grads),
             Self::ModernBert(encoder) => encoder.backward(dy, batch, saved, grads),
+            Self::DebertaV2(encoder) => encoder.backward(dy, batch, saved, grads),
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::nn::{
 /// on the mean of all tokens.
 ///
 /// BERT's dense layer is the encoder's pooler; RoBERTa's and ELECTRA's belong to the head and
-/// have one more dropout before it; DistilBERT's stands beside its output layer; ModernBERT's
-/// has a layer norm after it.
+/// have one more dropout before it, as has DeBERTa's pooler; DistilBERT's stands beside its
+/// output layer; ModernBERT's has a layer norm after it.
 #[derive(Debug)]
 pub struct Head {
     pooling: Pooling,
@@ -34,10 +34,16 @@ impl Head {
     pub fn new(vars: &Vars<'_>, config: &ModelConfig, n_classes: usize) -> Result<Self> {
         let (width, rate) = (config.hidden_size, config.classifier_dropout);
         let spec = config.head();
+        let first_rate = match &config.family {
+            Family::DebertaV2(own) => own.pooler_dropout,
+            _ => rate,
+        };
         let (dense, output) = (vars.pp(spec.dense), vars.pp(spec.output));
         let first = Initialization::Normal(config.initializer_range);
         let (pooling, [dense_first, output_first], [dense_bias, norm_bias]) = match &config.family {
-            Family::Bert(_) => (Pooling::FirstToken, [first; 2], [Bias::Yes; 2]),
+            Family::Bert(_) | Family::DebertaV2(_) => {
+                (Pooling::FirstToken, [first; 2], [Bias::Yes; 2])
+            }
             Family::ModernBert(own) => (
                 own.classifier_pooling,
                 [
@@ -52,7 +58,7 @@ impl Head {
             |name| LayerNorm::with_bias(&vars.pp(name), width, config.layer_norm_eps, norm_bias);
         Ok(Self {
             pooling,
-            first_dropout: spec.drops_first.then(|| Dropout::new(vars, rate)),
+            first_dropout: spec.drops_first.then(|| Dropout::new(vars, first_rate)),
             dense: Linear::with_bias(&dense, width, width, dense_first, dense_bias, activation)?,
             norm: spec.norm.map(norm).transpose()?,
             dropout: Dropout::new(vars, rate),

@@ -3,6 +3,7 @@
 mod bert;
 mod checkpoint;
 mod config;
+mod deberta;
 mod encoder;
 mod head;
 #[cfg(feature = "hub")]
@@ -17,7 +18,8 @@ use candle_core::{Device, Tensor};
 
 pub use checkpoint::{LoadReport, load, save};
 pub use config::{
-    Architecture, BertShape, Family, ModelConfig, ModernBertConfig, Pooling, Reach, Sharing,
+    Architecture, BertShape, DebertaConfig, Family, ModelConfig, ModernBertConfig, Pooling, Reach,
+    RelativeEmbeddings, Sharing,
 };
 #[cfg(feature = "hub")]
 pub use hub::{DownloadEvent, HubModel, HubOptions};

@@ -416,7 +416,7 @@ fn apply_masks(masks: Option<Masks>, job: &Job<'_>, h: usize, block: &Block, wei
 
 /// Makes a row of scores a row of probabilities; returns the logarithm of the sum of the
 /// scores' exponentials.
-fn softmax(row: &mut [f32]) -> f32 {
+pub(super) fn softmax(row: &mut [f32]) -> f32 {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     // Apart from the sum, so that the exponentials are taken several at a time.
     for x in row.iter_mut() {
@@ -434,7 +434,7 @@ fn softmax(row: &mut [f32]) -> f32 {
 ///
 /// The sums are f64 and divided by the sum of `p`, which rounding keeps from being 1: each row
 /// then adds up to 0 as closely as f32 allows, and so do the gradients of a key's bias.
-fn softmax_backward(gradient: &mut [f32], p: &[f32]) {
+pub(super) fn softmax_backward(gradient: &mut [f32], p: &[f32]) {
     let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
     for (d, p) in gradient.iter().zip(p) {
         sum += f64::from(*p);

@@ -98,8 +98,7 @@ impl Linear {
 /// the queries first, then the keys, then the values.
 #[derive(Debug)]
 pub struct QueryKeyValue {
-    weights: [Parameter; 3],
-    biases: [Parameter; 3],
+    parts: [Linear; 3],
     width: usize,
 }
 
@@ -109,21 +108,22 @@ impl QueryKeyValue {
     /// # Errors
     /// Parameters that were not declared.
     pub fn new(vars: &Vars<'_>, names: [&str; 3], width: usize, std: f64) -> Result<Self> {
-        let weight = |name| {
-            let shape = [width, width];
-            vars.pp(name)
-                .get("weight", &shape, Initialization::Normal(std), Decay::Yes)
-        };
-        let bias = |name| {
-            vars.pp(name)
-                .get("bias", &[width], Initialization::Zeros, Decay::No)
-        };
+        let part = |name| Linear::new(&vars.pp(name), width, width, std, None);
         let [q, k, v] = names;
         Ok(Self {
-            weights: [weight(q)?, weight(k)?, weight(v)?],
-            biases: [bias(q)?, bias(k)?, bias(v)?],
+            parts: [part(q)?, part(k)?, part(v)?],
             width,
         })
+    }
+
+    /// The projection to queries, for inputs of its own.
+    pub fn query(&self) -> &Linear {
+        &self.parts[0]
+    }
+
+    /// The projection to keys, for inputs of its own.
+    pub fn key(&self) -> &Linear {
+        &self.parts[1]
     }
 
     /// x (T, D) -> qkv (T, 3 D).
@@ -133,11 +133,12 @@ impl QueryKeyValue {
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         saved.push(x);
         let qkv = Tensor::zeros((x.dim(0)?, 3 * self.width), DType::F32, x.device())?;
-        for (i, weight) in self.weights.iter().enumerate() {
+        for (i, layer) in self.parts.iter().enumerate() {
             let part = qkv.narrow(1, i * self.width, self.width)?;
-            raw::product_into(&part, x, &weight.value().t()?, false)?;
+            raw::product_into(&part, x, &layer.weight.value().t()?, false)?;
         }
-        let biases: Vec<&Tensor> = self.biases.iter().map(Parameter::value).collect();
+        let biases = self.parts.iter().filter_map(|part| part.bias.as_ref());
+        let biases: Vec<&Tensor> = biases.map(Parameter::value).collect();
         add_bias(&qkv, &Tensor::cat(&biases, 0)?)?;
         Ok(qkv)
     }
@@ -150,14 +151,14 @@ impl QueryKeyValue {
         let x = saved.pop()?;
         let dx = x.zeros_like()?;
         let bias_sums = column_sums(dqkv)?;
-        for (i, (weight, bias)) in self.weights.iter().zip(&self.biases).enumerate() {
+        for (i, layer) in self.parts.iter().enumerate() {
             let part = dqkv.narrow(1, i * self.width, self.width)?;
-            raw::product_into(&grads[weight], &part.t()?, &x, true)?;
-            raw::accumulate(
-                &grads[bias],
-                &bias_sums[i * self.width..(i + 1) * self.width],
-            )?;
-            raw::product_into(&dx, &part, weight.value(), i > 0)?;
+            raw::product_into(&grads[&layer.weight], &part.t()?, &x, true)?;
+            if let Some(bias) = &layer.bias {
+                let sums = &bias_sums[i * self.width..(i + 1) * self.width];
+                raw::accumulate(&grads[bias], sums)?;
+            }
+            raw::product_into(&dx, &part, layer.weight.value(), i > 0)?;
         }
         Ok(dx)
     }

@@ -11,6 +11,7 @@
 mod activation;
 mod attention;
 mod cross_entropy;
+mod disentangled_attention;
 mod dropout;
 mod embedding;
 mod gate;
@@ -19,12 +20,14 @@ mod linear;
 mod math;
 mod parameters;
 pub mod raw;
+mod relative_positions;
 mod rotary;
 mod saved;
 
 pub use activation::Activation;
 pub use attention::SelfAttention;
 pub use cross_entropy::CrossEntropy;
+pub use disentangled_attention::{DisentangledAttention, PositionTerms, RelativeRows};
 pub use dropout::Dropout;
 pub use embedding::{
     EmbeddingSum, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,
@@ -35,5 +38,6 @@ pub use linear::{Linear, QueryKeyValue};
 pub use parameters::{
     Bias, Binder, Decay, Gradients, Initialization, Parameter, ParameterSpec, Parameters, Use, Vars,
 };
+pub use relative_positions::{DistanceRows, RelativePositions};
 pub use rotary::Rotary;
 pub use saved::{DropoutKey, Saved};

@@ -17,6 +17,7 @@ mod project;
 mod report;
 mod scratch;
 mod select;
+mod sentence_piece;
 mod table;
 mod tokenizer;
 mod trackers;

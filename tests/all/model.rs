@@ -2,6 +2,7 @@
 
 mod architectures;
 mod checkpoint;
+mod deberta;
 mod modernbert;
 mod packed;
 mod parity;

@@ -4,6 +4,7 @@ mod autograd;
 mod dropout;
 mod finite_differences;
 mod layers;
+mod relative_positions;
 
 use candle_core::{Device, Tensor};
 use enginora_rs::nn::{DropoutKey, Parameters, Use, Vars, raw};

@@ -21,7 +21,7 @@ const TOKENIZERS: [&str; 7] = [
     "modernbert-tiny",
 ];
 
-fn dataset<'a>(texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Dataset {
+pub fn dataset<'a>(texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Dataset {
     let examples = texts
         .into_iter()
         .enumerate()
@@ -40,7 +40,7 @@ fn dataset<'a>(texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> D
 }
 
 /// Ids and token types of each example.
-fn tokens(
+pub fn tokens(
     tokenizer: &Tokenizer,
     dataset: &Dataset,
     max_length: usize,

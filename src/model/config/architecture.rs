@@ -21,6 +21,8 @@ pub enum Architecture {
     Albert,
     /// `modernbert`.
     ModernBert,
+    /// `deberta-v2`, which DeBERTa-v3 is as well.
+    DebertaV2,
 }
 
 /// What the sizes and rates of an encoder are called in `config.json`, and what
@@ -80,6 +82,10 @@ impl Keys {
         classifier_dropout: ("classifier_dropout", Some(0.0)),
         ..Self::BERT
     };
+    const DEBERTA_V2: Self = Self {
+        classifier_dropout: ("cls_dropout", None),
+        ..Self::BERT
+    };
 }
 
 /// What a head is made of: (dropout) -> dense and activation -> (layer norm) -> dropout ->
@@ -107,7 +113,7 @@ impl HeadSpec {
 }
 
 impl Architecture {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Bert,
         Self::Roberta,
         Self::XlmRoberta,
@@ -116,6 +122,7 @@ impl Architecture {
         Self::Electra,
         Self::Albert,
         Self::ModernBert,
+        Self::DebertaV2,
     ];
 
     /// The architecture of a `model_type`.
@@ -143,6 +150,7 @@ impl Architecture {
             Self::Electra => "electra",
             Self::Albert => "albert",
             Self::ModernBert => "modernbert",
+            Self::DebertaV2 => "deberta-v2",
         }
     }
 
@@ -155,6 +163,7 @@ impl Architecture {
             Self::Electra => "electra",
             Self::Albert => "albert",
             Self::ModernBert => "model",
+            Self::DebertaV2 => "deberta",
         }
     }
 
@@ -169,6 +178,7 @@ impl Architecture {
             Self::Electra => "ElectraForSequenceClassification",
             Self::Albert => "AlbertForSequenceClassification",
             Self::ModernBert => "ModernBertForSequenceClassification",
+            Self::DebertaV2 => "DebertaV2ForSequenceClassification",
         }
     }
 
@@ -178,6 +188,7 @@ impl Architecture {
             Self::DistilBert => &["embeddings.", "transformer."],
             Self::Electra => &["embeddings.", "embeddings_project.", "encoder."],
             Self::ModernBert => &["embeddings.", "layers.", "final_norm."],
+            Self::DebertaV2 => &["embeddings.", "encoder."],
             _ => &["embeddings.", "encoder.", "pooler."],
         }
     }
@@ -188,6 +199,7 @@ impl Architecture {
             Self::DistilBert => Keys::DISTILBERT,
             Self::Albert => Keys::ALBERT,
             Self::ModernBert => Keys::MODERNBERT,
+            Self::DebertaV2 => Keys::DEBERTA_V2,
             _ => Keys::BERT,
         }
     }
@@ -237,6 +249,14 @@ impl Architecture {
                 norm: Some("head.norm"),
                 output: "classifier",
                 drops_first: false,
+            },
+            // Its first dropout is the config's own.
+            Self::DebertaV2 => HeadSpec {
+                dense: "pooler.dense",
+                activation: Activation::Gelu,
+                norm: None,
+                output: "classifier",
+                drops_first: true,
             },
         }
     }

@@ -1,6 +1,7 @@
 //! A checkpoint's `config.json`: what this program needs of it, and the whole of it to save.
 
 mod architecture;
+mod deberta;
 mod modernbert;
 mod reader;
 
@@ -14,6 +15,7 @@ use crate::error::{Error, Problem, Result};
 use crate::nn::Activation;
 pub use architecture::Architecture;
 use architecture::HeadSpec;
+pub use deberta::{DebertaConfig, RelativeEmbeddings};
 pub use modernbert::{ModernBertConfig, Pooling, Reach};
 use reader::{Reader, bad};
 
@@ -62,6 +64,8 @@ pub enum Family {
     Bert(BertShape),
     /// ModernBERT's: rotary positions, layer norm before each part, local attention.
     ModernBert(ModernBertConfig),
+    /// DeBERTa's, versions 2 and 3: attention to relative positions.
+    DebertaV2(DebertaConfig),
 }
 
 /// What varies among the encoders of BERT's kind.
@@ -154,12 +158,23 @@ impl ModelConfig {
         let num_hidden_layers = reader.size(keys.num_hidden_layers, None)?;
         let hidden_dropout_prob = reader.rate(keys.hidden_dropout)?;
         let (classifier_dropout, default) = keys.classifier_dropout;
+        let num_attention_heads = reader.size(keys.num_attention_heads, None)?;
+        let max_position_embeddings = reader.size(
+            "max_position_embeddings",
+            Some(architecture.default_max_positions()),
+        )?;
         let config = Self {
             architecture,
             family: match architecture {
                 Architecture::ModernBert => {
                     Family::ModernBert(ModernBertConfig::read(&reader, num_hidden_layers)?)
                 }
+                Architecture::DebertaV2 => Family::DebertaV2(DebertaConfig::read(
+                    &reader,
+                    hidden_size,
+                    num_attention_heads,
+                    max_position_embeddings,
+                )?),
                 _ => {
                     Family::Bert(reader.bert_shape(architecture, hidden_size, num_hidden_layers)?)
                 }
@@ -167,25 +182,24 @@ impl ModelConfig {
             vocab_size: reader.size("vocab_size", None)?,
             hidden_size,
             num_hidden_layers,
-            num_attention_heads: reader.size(keys.num_attention_heads, None)?,
+            num_attention_heads,
             intermediate_size: reader.size(keys.intermediate_size, None)?,
             activation: reader.activation(keys.hidden_act)?,
             hidden_dropout_prob,
             attention_probs_dropout_prob: reader.rate(keys.attention_dropout)?,
             classifier_dropout: reader
                 .rate((classifier_dropout, default.unwrap_or(hidden_dropout_prob)))?,
-            max_position_embeddings: reader.size(
-                "max_position_embeddings",
-                Some(architecture.default_max_positions()),
-            )?,
+            max_position_embeddings,
             type_vocab_size: match architecture {
                 Architecture::DistilBert | Architecture::ModernBert => 0,
+                Architecture::DebertaV2 => reader.size_or_off("type_vocab_size")?.unwrap_or(0),
                 _ => reader.size("type_vocab_size", Some(2))?,
             },
             layer_norm_eps: match architecture {
                 // Written into its code.
                 Architecture::DistilBert => 1e-12,
                 Architecture::ModernBert => reader.number("norm_eps")?.unwrap_or(1e-5),
+                Architecture::DebertaV2 => reader.number("layer_norm_eps")?.unwrap_or(1e-7),
                 _ => reader.number("layer_norm_eps")?.unwrap_or(1e-12),
             },
             initializer_range: reader.number("initializer_range")?.unwrap_or(0.02),
@@ -239,6 +253,11 @@ impl ModelConfig {
                 (n_rows, shape.embedding_size, n_blocks, 2)
             }
             Family::ModernBert(_) => (self.vocab_size, self.hidden_size, self.num_hidden_layers, 3),
+            Family::DebertaV2(own) => {
+                let n_rows = own.n_rows(self.max_position_embeddings);
+                let n_rows = self.vocab_size + n_rows + self.type_vocab_size;
+                (n_rows, self.hidden_size, self.num_hidden_layers, 2)
+            }
         };
         let [rows, embedding, width, inner, blocks] = [
             n_rows,
@@ -258,6 +277,10 @@ impl ModelConfig {
             Family::Bert(_) => head,
             Family::ModernBert(own) => HeadSpec {
                 activation: own.classifier_activation,
+                ..head
+            },
+            Family::DebertaV2(own) => HeadSpec {
+                activation: own.pooler_activation,
                 ..head
             },
         }

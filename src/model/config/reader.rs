@@ -48,6 +48,16 @@ impl Reader<'_> {
         }
     }
 
+    /// A number of at least 1, or none where the key is missing or null or holds a number below
+    /// that, -1 for one, which turns it off.
+    pub fn size_or_off(&self, key: &str) -> Result<Option<usize>> {
+        match self.json.get(key).and_then(Value::as_i64) {
+            Some(n) if n < 1 => Ok(None),
+            Some(_) => self.size(key, None).map(Some),
+            None => self.whole(key),
+        }
+    }
+
     /// A number of at least 0, or none where the key is missing or null.
     pub fn number(&self, key: &str) -> Result<Option<f64>> {
         match self.json.get(key) {

@@ -237,7 +237,7 @@ fn with_dropout_at_every_place_the_gradient_is_the_slope_of_the_loss() {
         let (model, _) = load_from(folder.path(), 2, 0);
         let (loss, gradient) = loss_and_gradient(&model);
         let (undropped, _) = loss_and_gradient(&load_from(&fixture(NAME), 2, 0).0);
-        assert!((loss - undropped).abs() > 1e-3, "{} drops nothing", place);
+        assert!((loss - undropped).abs() > 1e-3, "{place} drops nothing");
 
         let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
         let step = 2e-3 / square.sqrt();
@@ -258,8 +258,7 @@ fn with_dropout_at_every_place_the_gradient_is_the_slope_of_the_loss() {
         let slope = (after - before) / (2.0 * step);
         assert!(
             (slope / square - 1.0).abs() < 5e-3,
-            "{}: {slope}, {square}",
-            place
+            "{place}: {slope}, {square}"
         );
     }
 }

@@ -4,9 +4,10 @@ use candle_core::{D, Result as CandleResult, Tensor};
 use enginora_rs::data::Sequences;
 use enginora_rs::error::Result;
 use enginora_rs::nn::{
-    Activation, Bias, CrossEntropy, Dropout, EmbeddingSum, Gate, Gradients, Initialization,
-    LayerNorm, Linear, Parameters, QueryKeyValue, ResidualLayerNorm, Rotary, Saved, SelfAttention,
-    Vars, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,
+    Activation, Bias, CrossEntropy, DisentangledAttention, DistanceRows, Dropout, EmbeddingSum,
+    Gate, Gradients, Initialization, LayerNorm, Linear, Parameters, PositionTerms, QueryKeyValue,
+    RelativePositions, RelativeRows, ResidualLayerNorm, Rotary, Saved, SelfAttention, Vars,
+    first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,
 };
 
 use super::{KEY, ids, normal, values, with_parameters};
@@ -85,6 +86,28 @@ pub fn all() -> Vec<Case> {
         gate("tanh", Activation::Tanh, Tensor::tanh),
         rotary(),
     ];
+    let none = PositionTerms {
+        content_to_position: false,
+        position_to_content: false,
+    };
+    let of_queries = PositionTerms {
+        content_to_position: true,
+        ..none
+    };
+    let of_keys = PositionTerms {
+        position_to_content: true,
+        ..none
+    };
+    let both = PositionTerms {
+        content_to_position: true,
+        position_to_content: true,
+    };
+    for terms in [none, of_queries, of_keys, both] {
+        cases.push(disentangled_attention(terms, &[4, 1, 5, 2], 0.0));
+    }
+    cases.push(disentangled_attention(both, &[5, 1, 4], 0.4));
+    // More queries than are visited together, and distances beyond the last bucket.
+    cases.push(disentangled_attention(both, &[19, 3, 33], 0.0));
     cases.push(linear("no activation", None, |x| Ok(x.clone())));
     cases.push(linear("gelu", Some(Activation::Gelu), Tensor::gelu_erf));
     cases.push(linear("gelu_new", Some(Activation::GeluTanh), Tensor::gelu));
@@ -388,7 +411,11 @@ fn attention(lengths: &[usize], window: Option<usize>, rate: f64, head_width: us
     let again = layer.clone();
     let sequences = Sequences::of_lengths(lengths.iter().copied());
     let [seen, seen_again] = [sequences.clone(), sequences.clone()];
-    let masks = (rate > 0.0).then(|| attention_masks(&layer, &sequences, N_HEADS, head_width));
+    let masks = (rate > 0.0).then(|| {
+        attention_masks(&sequences, N_HEADS, head_width, |qkv, saved| {
+            layer.forward(qkv, &sequences, saved)
+        })
+    });
     Case {
         name: format!("attention, lengths {lengths:?}, window {window:?}, dropout {rate}"),
         parameters,
@@ -432,6 +459,119 @@ fn visible(length: usize, window: Option<usize>) -> Tensor {
     Tensor::from_vec(values, (length, length), &candle_core::Device::Cpu).unwrap()
 }
 
+/// Two heads of width 5, four buckets to each side, of which distances from 9 on share one.
+fn disentangled_attention(terms: PositionTerms, lengths: &[usize], rate: f64) -> Case {
+    const N_HEADS: usize = 2;
+    const HEAD_WIDTH: usize = 5;
+    const SCALE: f64 = 0.3;
+    let width = N_HEADS * HEAD_WIDTH;
+    let (parameters, layer) = with_parameters(|vars| {
+        Ok(DisentangledAttention::new(
+            vars, N_HEADS, terms, SCALE, rate,
+        ))
+    });
+    let layer = std::rc::Rc::new(layer);
+    let again = layer.clone();
+    let sequences = Sequences::of_lengths(lengths.iter().copied());
+    let [seen, seen_again] = [sequences.clone(), sequences.clone()];
+    let positions = RelativePositions {
+        buckets: Some(4),
+        max_distance: 9,
+    };
+    let longest = lengths.iter().copied().max().unwrap();
+    let distances = DistanceRows::new(positions, longest);
+    let [of_backward, of_masks] = [distances.clone(), distances.clone()];
+    let used = distances.used();
+    let masks = if rate > 0.0 {
+        attention_masks(&sequences, N_HEADS, HEAD_WIDTH, |qkv, saved| {
+            let table = Tensor::zeros((used.len(), width), qkv.dtype(), qkv.device())?;
+            let relative = relative_rows(terms, &[table.clone(), table]);
+            layer.forward(qkv, &relative, &of_masks, &sequences, saved)
+        })
+    } else {
+        vec![]
+    };
+    let mut inputs = vec![normal(11, &[sequences.n_tokens(), 3 * width])];
+    let n_tables = relative_rows_of(terms);
+    for name in 0..n_tables {
+        inputs.push(normal(12 + name, &[used.len(), width]));
+    }
+    let n_rows = used.len();
+    // 1 where the row of the distance of i and j is r: (L, L, R).
+    let is_row = move |length: usize| {
+        let mut ones = vec![0.0_f64; length * length * n_rows];
+        for i in 0..length {
+            for j in 0..length {
+                let row = positions.row(i as isize - j as isize) - used.start;
+                ones[(i * length + j) * n_rows + row] = 1.0;
+            }
+        }
+        Tensor::from_vec(ones, (length, length, n_rows), &candle_core::Device::Cpu)
+    };
+    Case {
+        name: format!("disentangled attention, {terms:?}, lengths {lengths:?}, dropout {rate}"),
+        parameters,
+        inputs,
+        forward: Box::new(move |x, saved| {
+            let relative = relative_rows(terms, &x[1..]);
+            layer.forward(&x[0], &relative, &distances, &seen, saved)
+        }),
+        backward: Box::new(move |dy, saved, _| {
+            let (dqkv, rows) = again.backward(dy, &of_backward, &seen_again, saved)?;
+            let rows = [rows.keys, rows.queries].into_iter().flatten();
+            Ok(std::iter::once(dqkv).chain(rows).collect())
+        }),
+        formula: Box::new(move |x, _| {
+            let mut outputs = Vec::new();
+            for (s, range) in sequences.ranges().enumerate() {
+                let qkv = x[0].narrow(0, range.start, range.len())?;
+                let is_row = is_row(range.len())?;
+                let mut heads = Vec::new();
+                for h in 0..N_HEADS {
+                    let columns = |x: &Tensor, kind: usize| {
+                        let start = kind * width + h * HEAD_WIDTH;
+                        x.narrow(1, start, HEAD_WIDTH)?.contiguous()
+                    };
+                    let (q, k) = (columns(&qkv, 0)?, columns(&qkv, 1)?);
+                    let mut scores = q.matmul(&k.t()?.contiguous()?)?;
+                    let mut tables = x[1..].iter();
+                    if terms.content_to_position {
+                        let table = columns(tables.next().unwrap(), 0)?;
+                        let by_row = q.matmul(&table.t()?.contiguous()?)?;
+                        scores = (scores + is_row.broadcast_mul(&by_row.unsqueeze(1)?)?.sum(2)?)?;
+                    }
+                    if terms.position_to_content {
+                        let table = columns(tables.next().unwrap(), 0)?;
+                        let by_row = k.matmul(&table.t()?.contiguous()?)?;
+                        scores = (scores + is_row.broadcast_mul(&by_row.unsqueeze(0)?)?.sum(2)?)?;
+                    }
+                    let powers = (scores * SCALE)?.exp()?;
+                    let mut weights = powers.broadcast_div(&powers.sum_keepdim(1)?)?;
+                    if let Some(mask) = masks.get(s * N_HEADS + h) {
+                        weights = (weights * mask)?;
+                    }
+                    heads.push(weights.matmul(&columns(&qkv, 2)?)?);
+                }
+                outputs.push(Tensor::cat(&heads, 1)?);
+            }
+            Tensor::cat(&outputs, 0)
+        }),
+    }
+}
+
+/// The tables, in their order, as those of the terms there are.
+fn relative_rows(terms: PositionTerms, tables: &[Tensor]) -> RelativeRows {
+    let mut tables = tables.iter().cloned();
+    RelativeRows {
+        keys: terms.content_to_position.then(|| tables.next().unwrap()),
+        queries: terms.position_to_content.then(|| tables.next().unwrap()),
+    }
+}
+
+fn relative_rows_of(terms: PositionTerms) -> u32 {
+    u32::from(terms.content_to_position) + u32::from(terms.position_to_content)
+}
+
 /// The mask of the first place with dropout, as its output for ones shows it; f64.
 pub fn mask(rate: f64, shape: &[usize]) -> Tensor {
     let (_, place) = with_parameters(|vars| Ok(Dropout::new(vars, rate)));
@@ -443,10 +583,10 @@ pub fn mask(rate: f64, shape: &[usize]) -> Tensor {
 /// The outputs of each sequence and head, (L, L) f64, where all weights are equal and each
 /// value vector is a one at its token's place: the mask divided by the number of visible tokens.
 fn attention_masks(
-    layer: &SelfAttention,
     sequences: &Sequences,
     n_heads: usize,
     head_width: usize,
+    forward: impl Fn(&Tensor, &mut Saved) -> Result<Tensor>,
 ) -> Vec<Tensor> {
     let width = n_heads * head_width;
     let mut qkv = vec![0.0_f32; sequences.n_tokens() * 3 * width];
@@ -460,9 +600,7 @@ fn attention_masks(
     }
     let shape = (sequences.n_tokens(), 3 * width);
     let qkv = Tensor::from_vec(qkv, shape, &candle_core::Device::Cpu).unwrap();
-    let y = layer
-        .forward(&qkv, sequences, &mut Saved::training(Some(KEY)))
-        .unwrap();
+    let y = forward(&qkv, &mut Saved::training(Some(KEY))).unwrap();
     let mut masks = Vec::new();
     for range in sequences.ranges() {
         let length = range.len();
