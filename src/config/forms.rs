@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Unexpected};
@@ -55,6 +56,48 @@ where
             },
         })
         .collect())
+}
+
+/// The files of a data set as a config names them: a path, a glob, or several of either.
+///
+/// Which files these are is looked up when they are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub struct DatasetPath(#[serde(deserialize_with = "one_or_many")] Vec<PathBuf>);
+
+impl DatasetPath {
+    /// The paths and globs, in their order.
+    pub fn names(&self) -> &[PathBuf] {
+        &self.0
+    }
+}
+
+impl From<&str> for DatasetPath {
+    fn from(name: &str) -> Self {
+        Self(vec![name.into()])
+    }
+}
+
+impl Serialize for DatasetPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            names => names.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for DatasetPath {
+    fn schema_name() -> Cow<'static, str> {
+        "DatasetPath".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ]})
+    }
 }
 
 impl Serialize for HasHeader {

@@ -23,6 +23,7 @@ mod tracking;
 pub mod types;
 mod yaml;
 
+pub use forms::DatasetPath;
 pub use fraction::Fraction;
 pub use key_path::KeyPath;
 pub use nearest::nearest;

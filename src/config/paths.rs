@@ -28,11 +28,6 @@ pub fn result_location(path: &Path) -> ResultLocation {
 }
 
 impl Config {
-    /// Where a `dataset_path` leads: `data.data_dir` comes before a relative one.
-    pub fn dataset_file(&self, dataset_path: &Path) -> PathBuf {
-        self.data.data_dir.join(dataset_path)
-    }
-
     /// The folder that keeps the runs: `training.output_dir`, else `data.output_dir`.
     pub fn output_dir(&self) -> &Path {
         let training = self.training.output_dir.as_deref();

@@ -130,9 +130,13 @@ impl Shape<'_> {
         }
     }
 
-    /// A list's item; every list of a config holds mappings.
+    /// A list's item; every list of a config holds mappings, or texts alone.
     fn item(&mut self, schema: &Schema, item: Value, path: &KeyPath) -> Value {
-        let nothing = Value::Mapping(Mapping::new());
+        let nothing = if schema["type"] == "string" {
+            Value::String(String::new())
+        } else {
+            Value::Mapping(Mapping::new())
+        };
         if is_default(&item) {
             self.mismatch(schema, &item, path);
             return nothing;
@@ -213,7 +217,12 @@ fn choice<'a>(schema: &'a Schema, value: &Value) -> Option<&'a Schema> {
     let fits = match schema["type"].as_str() {
         None => true,
         Some("object") => value.is_mapping(),
-        Some("array") => value.is_sequence(),
+        Some("array") => {
+            let least = schema["minItems"].as_u64().unwrap_or(0) as usize;
+            value
+                .as_sequence()
+                .is_some_and(|items| items.len() >= least)
+        }
         Some("string") => value.is_string(),
         Some("boolean") => value.is_bool(),
         Some("integer") => (value.is_u64() || value.is_i64()) && in_range(schema, value),
@@ -270,6 +279,7 @@ fn expected(schema: &Schema) -> String {
     }
     match schema["type"].as_str() {
         Some("object") => "a mapping".to_owned(),
+        Some("array") if schema["minItems"] == 1 => "a list of at least one".to_owned(),
         Some("array") => "a list".to_owned(),
         Some("string") => "text".to_owned(),
         Some("boolean") => "`true` or `false`".to_owned(),
@@ -321,6 +331,7 @@ fn shown(value: &Value) -> String {
         Value::Null => "empty".to_owned(),
         Value::String(text) if text.is_empty() => "empty".to_owned(),
         Value::Mapping(_) => "a mapping".to_owned(),
+        Value::Sequence(items) if items.is_empty() => "an empty list".to_owned(),
         Value::Sequence(_) => "a list".to_owned(),
         // Text that would be something else without its quotes is shown with them.
         Value::String(text) if !matches!(serde_yaml::from_str(text), Ok(Value::String(_))) => {

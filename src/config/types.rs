@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::forms::{MetricEntry, OneOrMany, metric_list, one_or_many};
+use super::forms::{DatasetPath, MetricEntry, OneOrMany, metric_list, one_or_many};
 use super::tracking::{DvcConfig, MlflowConfig, ReportTo, trackers};
 
 /// A whole run, as the YAML file says it and the defaults complete it.
@@ -67,13 +67,30 @@ pub struct DataConfig {
     pub text_pair_column: Option<String>,
     /// The label column's name.
     pub label_column: Option<String>,
-    /// The id column's name; without an id column an example's id is its row number, counted from 0.
+    /// The id column's name; without an id column an example's id is its row number, counted from 0 over all files of the set.
     pub id_column: Option<String>,
+    /// The name of the column with the true labels of a training set whose labels are known to be noisy: kept for reports, never trained on; an empty one is unknown, other sets need not have the column.
+    pub true_label_column: Option<String>,
+    /// How quotes in CSV and TSV files are read.
+    pub quoting: Quoting,
     /// Further columns to keep of every file that has them, by name, or by position (from 0)
     /// where a file has no header; not a key, but what the rest of the config needs.
     #[serde(skip)]
     #[schemars(skip)]
     pub extra_columns: Vec<String>,
+}
+
+/// How quotes in CSV and TSV files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quoting {
+    /// Commas: `minimal`. Tabs: `minimal` if the whole file is quoted as a program quotes it (every cell of the first row, or exactly the cells that need it), else `none`.
+    #[default]
+    Auto,
+    /// A cell that starts with a double quote ends at the next one that is not doubled.
+    Minimal,
+    /// A quote is a character of the text, as in GLUE's files.
+    None,
 }
 
 /// Whether the first row of a file names the columns.
@@ -157,10 +174,10 @@ pub struct MetricConfig {
 #[serde(default)]
 #[schemars(extend("required" = ["dataset_path"]))]
 pub struct TrainingConfig {
-    /// The training file (CSV, TSV or JSONL); required.
-    pub dataset_path: PathBuf,
-    /// The validation file; it wins over `validation_size`.
-    pub validation_dataset_path: Option<PathBuf>,
+    /// The training file (CSV, TSV, JSONL, also with .gz, or Parquet), a glob, or a list of these that makes one set; required.
+    pub dataset_path: DatasetPath,
+    /// The validation file, glob or list; it wins over `validation_size`.
+    pub validation_dataset_path: Option<DatasetPath>,
     /// The share of the training set (above 0, below 1) that is split off for validation, stratified by label.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub validation_size: Option<f64>,
@@ -298,8 +315,8 @@ pub struct SelectorConfig {
 #[serde(default)]
 #[schemars(extend("required" = ["dataset_path"]))]
 pub struct TestingConfig {
-    /// The test file; required when there is a `testing` section.
-    pub dataset_path: PathBuf,
+    /// The test file, glob or list; required when there is a `testing` section.
+    pub dataset_path: DatasetPath,
     /// What picks the examples to test on, in this order.
     pub selectors: Vec<SelectorConfig>,
     /// Where the predictions go, the format by extension: .csv .tsv .jsonl .parquet .pickle.
@@ -313,8 +330,8 @@ pub struct TestingConfig {
 pub struct ControlConfig {
     /// Its name, needed when there are several; its stage is then `control_NAME`.
     pub name: Option<String>,
-    /// The control file; required.
-    pub dataset_path: PathBuf,
+    /// The control file, glob or list; required.
+    pub dataset_path: DatasetPath,
     /// Where the predictions go, the format by extension: .csv .tsv .jsonl .parquet .pickle.
     pub results_file: Option<PathBuf>,
 }
@@ -392,6 +409,8 @@ impl Default for DataConfig {
             label_column: None,
             id_column: None,
             extra_columns: Vec::new(),
+            true_label_column: None,
+            quoting: Quoting::Auto,
         }
     }
 }
@@ -471,7 +490,7 @@ impl MetricConfig {
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
-            dataset_path: PathBuf::new(),
+            dataset_path: DatasetPath::default(),
             validation_dataset_path: None,
             validation_size: None,
             selectors: Vec::new(),

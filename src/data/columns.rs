@@ -18,6 +18,7 @@ pub(super) struct Columns {
     pub text: usize,
     pub text_pair: Option<usize>,
     pub label: usize,
+    pub true_label: Option<usize>,
 }
 
 /// Where a file's columns get their names from.
@@ -54,6 +55,7 @@ fn given_names(config: &DataConfig) -> impl Iterator<Item = &String> {
         &config.text_column,
         &config.text_pair_column,
         &config.id_column,
+        &config.true_label_column,
     ]
     .into_iter()
     .flatten()
@@ -61,6 +63,8 @@ fn given_names(config: &DataConfig) -> impl Iterator<Item = &String> {
 
 /// Finds the columns: by the config's keys, else by their names, else, without a header,
 /// by their number: three are id, text and label, two are text and label.
+///
+/// The column of true labels may be missing: only a training set needs it.
 ///
 /// # Errors
 /// All columns that cannot be found, as problems without a place.
@@ -93,6 +97,12 @@ pub(super) fn resolve(names: Names, config: &DataConfig) -> Result<Columns, Vec<
     let id_key = ("id_column", config.id_column.as_deref());
     let id_given = keep(given(names, ("", None), id_key));
     let id = id_given.or_else(|| keep(by_name(names, ID_NAMES)));
+    let true_label = config.true_label_column.as_ref();
+    let true_label = true_label.and_then(|true_label| {
+        let has_names = !matches!(names, Names::Unnamed(_));
+        let found = only(cells_of(names), true_label, |cell| cell == true_label);
+        has_names.then(|| keep(found)).flatten()
+    });
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -116,6 +126,7 @@ pub(super) fn resolve(names: Names, config: &DataConfig) -> Result<Columns, Vec<
         text,
         text_pair: pair,
         label,
+        true_label,
     };
     check_distinct(columns)?;
     Ok(columns)
@@ -250,16 +261,21 @@ fn not_found(names: Names, has_text: bool, has_label: bool) -> Vec<Problem> {
     problems
 }
 
+/// Whether no column is two things at once.
 fn check_distinct(columns: Columns) -> Result<(), Vec<Problem>> {
-    let (one, other) = if columns.text == columns.label {
-        ("text", "label")
-    } else if columns.text_pair == Some(columns.text) {
-        ("text", "second text")
-    } else if columns.text_pair == Some(columns.label) {
-        ("label", "second text")
-    } else {
-        return Ok(());
-    };
-    let message = format!("the {one} and the {other} cannot be the same column");
-    Err(vec![Problem::new(message)])
+    let roles = [
+        ("id", columns.id),
+        ("text", Some(columns.text)),
+        ("label", Some(columns.label)),
+        ("second text", columns.text_pair),
+        ("true label", columns.true_label),
+    ];
+    for (i, (one, position)) in roles.iter().enumerate() {
+        let same = |(_, other): &&(&str, Option<usize>)| position.is_some() && other == position;
+        if let Some((other, _)) = roles[i + 1..].iter().find(same) {
+            let message = format!("the {one} and the {other} cannot be the same column");
+            return Err(vec![Problem::new(message)]);
+        }
+    }
+    Ok(())
 }

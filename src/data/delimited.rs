@@ -4,16 +4,8 @@ use crate::config::{DataConfig, HasHeader};
 use crate::error::Problem;
 
 use super::columns::{self, Columns, Names};
-use super::problems::{Problems, Row};
+use super::problems::{Content, Problems, Row};
 use super::records::{Record, Records, Separator};
-
-/// The rows of a file.
-pub(super) struct Rows {
-    pub rows: Vec<Row>,
-    /// Whether the first row was taken for an example only because nothing in it said
-    /// otherwise.
-    pub first_may_be_header: bool,
-}
 
 /// Reads all rows of `text`; what is wrong goes to `problems`.
 pub(super) fn read(
@@ -21,18 +13,15 @@ pub(super) fn read(
     separator: Separator,
     config: &DataConfig,
     problems: &mut Problems,
-) -> Rows {
-    let mut result = Rows {
-        rows: Vec::new(),
-        first_may_be_header: false,
-    };
+) -> Content {
+    let mut result = Content::default();
     if text.contains('\r') && !text.contains('\n') {
         let problem = Problem::new("the lines end with a bare carriage return")
             .hint("save the file with lines that end with a line feed");
         problems.push_at(1, problem);
         return result;
     }
-    let mut records = Records::new(problems.path, text, separator);
+    let mut records = Records::new(problems.path, text, separator, config.quoting);
     let first = match records.next() {
         Some(Ok(first)) => first,
         Some(Err(problem)) => {
@@ -72,7 +61,10 @@ pub(super) fn read(
         }
     };
     let extra = columns::extra(names, config);
-    if !has_header {
+    result.has_true_labels = columns.true_label.is_some();
+    if has_header {
+        result.column_names = cells;
+    } else {
         result.rows.extend(row(first, columns, &extra, problems));
         result.first_may_be_header =
             config.has_header == HasHeader::Auto && !result.rows.is_empty();
@@ -110,6 +102,9 @@ fn row(
     let mut take = |column: usize| std::mem::take(&mut cells[column].text).into_owned();
     let guid = columns.id.map(&mut take);
     let label = take(columns.label).trim().to_owned();
+    let true_label = columns
+        .true_label
+        .map(|column| take(column).trim().to_owned());
     let text = take(columns.text);
     let text_pair = columns.text_pair.map(&mut take);
     let mut is_good = true;
@@ -127,6 +122,7 @@ fn row(
         text,
         text_pair,
         label,
+        true_label: true_label.filter(|label| !label.is_empty()),
         extra,
     })
 }
@@ -138,8 +134,8 @@ fn ragged(record: &Record, width: usize, separator: Separator) -> Problem {
     if got < width {
         return problem;
     }
-    let separator = separator.name();
-    problem.hint(format!(
-        "a text that holds a {separator} must be in double quotes"
-    ))
+    problem.hint(match separator {
+        Separator::Comma => "a text that holds a comma must be in double quotes",
+        Separator::Tab => "a text that holds a tab must be in double quotes, with each quote inside written twice; `data.quoting: minimal` says that they are quotes",
+    })
 }

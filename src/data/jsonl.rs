@@ -8,7 +8,7 @@ use crate::config::DataConfig;
 use crate::error::Problem;
 
 use super::columns::{self, Names};
-use super::problems::{Problems, Row, listed, quoted};
+use super::problems::{Content, Problems, Row, listed, quoted};
 
 /// The keys of the objects.
 struct Keys {
@@ -16,14 +16,15 @@ struct Keys {
     text: String,
     text_pair: Option<String>,
     label: String,
+    true_label: Option<String>,
 }
 
 /// Reads all rows of `text`; what is wrong goes to `problems`.
 ///
 /// The keys are looked up in the first object and every other must have them too; column
 /// positions in the config mean nothing here.
-pub(super) fn read(text: &str, config: &DataConfig, problems: &mut Problems) -> Vec<Row> {
-    let mut rows = Vec::new();
+pub(super) fn read(text: &str, config: &DataConfig, problems: &mut Problems) -> Content {
+    let mut result = Content::default();
     let mut keys = None;
     for (line, number) in text.split('\n').zip(1..) {
         if line.trim().is_empty() {
@@ -39,21 +40,26 @@ pub(super) fn read(text: &str, config: &DataConfig, problems: &mut Problems) -> 
         let keys = match &keys {
             Some(keys) => keys,
             None => match find_keys(&object, config) {
-                Ok(found) => keys.insert(found),
+                Ok(found) => {
+                    result.column_names = object.keys().cloned().collect();
+                    result.has_true_labels = found.true_label.is_some();
+                    keys.insert(found)
+                }
                 Err(found) => {
                     for problem in found {
                         problems.push_at(number, problem);
                     }
-                    return rows;
+                    return result;
                 }
             },
         };
-        rows.extend(row(object, number, keys, &config.extra_columns, problems));
+        let row = row(object, number, keys, &config.extra_columns, problems);
+        result.rows.extend(row);
     }
-    if rows.is_empty() && problems.is_empty() {
+    if result.rows.is_empty() && problems.is_empty() {
         problems.push(Problem::new("the file is empty").in_file(problems.path));
     }
-    rows
+    result
 }
 
 fn object(line: &str, path: &Path, number: u64) -> Result<Map<String, Value>, Problem> {
@@ -90,6 +96,7 @@ fn find_keys(object: &Map<String, Value>, config: &DataConfig) -> Result<Keys, V
         text: name(columns.text),
         text_pair: columns.text_pair.map(name),
         label: name(columns.label),
+        true_label: columns.true_label.map(name),
     })
 }
 
@@ -113,6 +120,10 @@ fn row(
         .as_ref()
         .map(|key| take(key, text_of, "a string"));
     let label = take(&keys.label, name_of, name);
+    let true_label = keys.true_label.as_ref().map(|key| {
+        let name = "a string, a whole number or null";
+        take(key, name_or_nothing, name)
+    });
     // All values have been looked at, so every problem of the row is known by now.
     Some(Row {
         line,
@@ -120,6 +131,11 @@ fn row(
         text: text.ok()?,
         text_pair: text_pair.transpose().ok()?,
         label: label.ok()?.trim().to_owned(),
+        true_label: true_label
+            .transpose()
+            .ok()?
+            .map(|label| label.trim().to_owned())
+            .filter(|label| !label.is_empty()),
         extra,
     })
 }
@@ -163,5 +179,14 @@ fn name_of(value: Value) -> Result<String, Value> {
         Value::String(text) if !text.trim().is_empty() => Ok(text),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
         other => Err(other),
+    }
+}
+
+/// A true label, which may be unknown.
+fn name_or_nothing(value: Value) -> Result<String, Value> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text),
+        other => name_of(other),
     }
 }

@@ -9,9 +9,12 @@
 mod batch;
 mod columns;
 mod delimited;
+mod files;
+mod format;
 mod jsonl;
 mod labels;
 mod parquet;
+mod parquet_rows;
 mod problems;
 mod protobuf;
 mod read;
@@ -28,6 +31,7 @@ use std::path::PathBuf;
 use crate::error::Problem;
 
 pub use batch::{PackedBatch, Sequences, TokenizedExample};
+pub use files::DataFiles;
 pub use labels::LabelSpace;
 pub(crate) use parquet::ParquetBatches;
 pub use read::{read_evaluation, read_training};
@@ -35,13 +39,14 @@ pub use split::stratified_split;
 pub use table::{Column, Table};
 pub use tokenize::{TokenizedDataset, Tokenizer, Truncation};
 
-/// The position of an example in its file, counted from 0, header and blank lines left out.
+/// The position of an example in its data set, counted from 0 over all files of the set,
+/// headers and blank lines left out.
 pub type ExampleIndex = u32;
 
 /// A text, or a pair of texts, with its class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Example {
-    /// The id column's text, or the example's index where the file has no ids; unique in its file.
+    /// The id column's text, or the example's index where the files have no ids; unique in its set.
     pub guid: String,
     /// The text, byte for byte as in the file; it may be empty.
     pub text: String,
@@ -49,12 +54,14 @@ pub struct Example {
     pub text_pair: Option<String>,
     /// The class, an index into the [`LabelSpace`].
     pub label: u32,
+    /// The true class, where `label` may be wrong and this is known; for reports alone.
+    pub true_label: Option<u32>,
 }
 
-/// The examples of one file in the order of its rows, so that `examples[i]` has index `i`.
+/// The examples of one data set in the order of its rows, so that `examples[i]` has index `i`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
-    /// The file, as it was named.
+    /// The file or glob, as it was named, or `FIRST and N more`; see [`DataFiles::name`].
     pub path: PathBuf,
     /// At least one example.
     pub examples: Vec<Example>,
@@ -79,6 +86,26 @@ impl Dataset {
     /// The classes of all examples, in row order.
     pub fn labels(&self) -> Vec<u32> {
         self.examples.iter().map(|example| example.label).collect()
+    }
+
+    /// The names of the true classes of the examples at `indices`, empty where one is not
+    /// known; none for a data set without true labels.
+    ///
+    /// # Panics
+    /// If an index is not one of this data set's, or a class has no name.
+    pub fn true_label_column(
+        &self,
+        indices: impl Iterator<Item = ExampleIndex>,
+        names: &[String],
+    ) -> Option<Column> {
+        self.examples.iter().find_map(|e| e.true_label)?;
+        let classes = indices.map(|index| self.examples[index as usize].true_label);
+        let name = |class: u32| names[class as usize].clone();
+        Some(Column::Text(
+            classes
+                .map(|class| class.map_or_else(String::new, name))
+                .collect(),
+        ))
     }
 
     /// The subset that holds every example.

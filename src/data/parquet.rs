@@ -1,13 +1,69 @@
 //! Parquet files, read without trusting them.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::file::reader::ChunkReader;
+
+/// A Parquet file of which only the footer has been read.
+pub(crate) struct ParquetFile<T: ChunkReader + 'static> {
+    builder: ParquetRecordBatchReaderBuilder<T>,
+}
+
+impl<T: ChunkReader + 'static> ParquetFile<T> {
+    /// Opens a file. An error says what is wrong.
+    pub(crate) fn open(file: T) -> Result<Self, String> {
+        let builder = caught(|| {
+            // Without the writer's Arrow types a text is a text, be it written as categories
+            // or as views.
+            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        })?;
+        Ok(Self { builder })
+    }
+
+    /// The columns' names and types.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.builder.schema()
+    }
+
+    /// What the file's writer noted under `key`.
+    pub(crate) fn note(&self, key: &str) -> Option<&str> {
+        let notes = self.builder.metadata().file_metadata();
+        let notes = notes.key_value_metadata()?;
+        let note = notes.iter().find(|note| note.key == key)?;
+        note.value.as_deref()
+    }
+
+    /// The file in chunks of `n_rows` rows, with these columns in the order of the file, or
+    /// with all. One row group's pages are in memory at a time.
+    pub(crate) fn batches(
+        self,
+        n_rows: usize,
+        columns: Option<&[usize]>,
+    ) -> Result<ParquetBatches, String> {
+        let reader = caught(|| {
+            let mut builder = self.builder.with_batch_size(n_rows);
+            if let Some(columns) = columns {
+                let schema = builder.parquet_schema();
+                let mask = ProjectionMask::roots(schema, columns.iter().copied());
+                builder = builder.with_projection(mask);
+            }
+            builder.build()
+        })?;
+        Ok(ParquetBatches {
+            schema: reader.schema(),
+            reader: Some(reader),
+        })
+    }
+}
 
 /// The chunks of rows of a Parquet file; after an error there are no more.
 pub(crate) struct ParquetBatches {
@@ -18,18 +74,7 @@ pub(crate) struct ParquetBatches {
 impl ParquetBatches {
     /// Opens a file whose chunks are to have `n_rows` rows. An error says what is wrong.
     pub(crate) fn open(file: impl ChunkReader + 'static, n_rows: usize) -> Result<Self, String> {
-        let reader = caught(|| {
-            // Without the writer's Arrow types a text is a text, be it written as categories
-            // or as views.
-            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?
-                .with_batch_size(n_rows)
-                .build()
-        })?;
-        Ok(Self {
-            schema: reader.schema(),
-            reader: Some(reader),
-        })
+        ParquetFile::open(file)?.batches(n_rows, None)
     }
 
     /// The columns' names and types.
@@ -51,12 +96,32 @@ impl Iterator for ParquetBatches {
     }
 }
 
+thread_local! {
+    /// Whether a panic of this thread is caught and told as an error.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
 /// What `read` gives, or what is wrong.
 ///
 /// The library panics at some files with a wrong byte, as where a length leads out of a page
-/// (parquet 60.1). Nothing that it worked on is used after that.
+/// (parquet 60.1). Nothing that it worked on is used after that, and the panic's own message
+/// is not printed: the error tells it.
 fn caught<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(read)) {
+    static HOOK: Once = Once::new();
+    // The hook is the whole process's, so it is put there once and for all, and passes on the
+    // panics of all threads but those that are in here.
+    HOOK.call_once(|| {
+        let earlier = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_CAUGHT.get() {
+                earlier(panic);
+            }
+        }));
+    });
+    IS_CAUGHT.set(true);
+    let result = catch_unwind(AssertUnwindSafe(read));
+    IS_CAUGHT.set(false);
+    match result {
         Ok(result) => result.map_err(|e| e.to_string()),
         Err(_) => Err("the file is damaged".to_owned()),
     }

@@ -1,10 +1,11 @@
 //! What the readers of all formats share: the rows they make and the problems they collect.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 
-/// As many problems of one file are shown; a file of the wrong format has one in every row.
+/// As many problems of one data set are shown; a file of the wrong format has one in every row.
 const MOST_SHOWN: usize = 20;
 
 /// As many characters of the user's text are quoted: enough to find it in the file.
@@ -14,33 +15,76 @@ const MOST_QUOTED: usize = 60;
 const MOST_LISTED: usize = 10;
 
 /// An example before its label has become a class.
+#[derive(Default)]
 pub(super) struct Row {
-    /// The physical line where the row starts, counted from 1.
+    /// Where the row starts in its file, counted from 1; see [`Place`].
     pub line: u64,
     pub guid: Option<String>,
     pub text: String,
     pub text_pair: Option<String>,
     /// Without the spaces around it; never empty.
     pub label: String,
+    /// Without the spaces around it; none where the file has no such column or the cell is empty.
+    pub true_label: Option<String>,
     /// The cells of `DataConfig::extra_columns`, in their order; none where there is no such
     /// column.
     pub extra: Vec<Option<String>>,
 }
 
-/// The problems of one file.
+/// The rows of one file.
+#[derive(Default)]
+pub(super) struct Content {
+    pub rows: Vec<Row>,
+    /// Whether the first row was taken for an example only because nothing in it said
+    /// otherwise.
+    pub first_may_be_header: bool,
+    /// The columns' names; none where they have no names.
+    pub column_names: Vec<String>,
+    /// Whether there is a column of true labels.
+    pub has_true_labels: bool,
+    /// The labels in the order of their classes, where the file itself lists them.
+    pub class_names: Option<Vec<String>>,
+}
+
+/// What the line number of a row counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Place {
+    /// Physical lines.
+    #[default]
+    Line,
+    /// Rows, in formats that have no lines.
+    Row,
+}
+
+/// The problems of the files of one data set.
 pub(super) struct Problems<'a> {
+    /// The file that the next problems are in.
     pub path: &'a Path,
-    shown: Vec<Problem>,
+    place: Place,
+    file: usize,
+    /// The data set's name.
+    name: &'a Path,
+    /// With the file's number and the line, by which they are sorted.
+    shown: Vec<(usize, u64, Problem)>,
     more: usize,
 }
 
 impl<'a> Problems<'a> {
-    pub fn new(path: &'a Path) -> Self {
+    /// Of a data set that goes by `name`; [`Problems::go_to`] says in which file.
+    pub fn new(name: &'a Path) -> Self {
         Self {
-            path,
+            path: name,
+            place: Place::Line,
+            file: 0,
+            name,
             shown: Vec::new(),
             more: 0,
         }
+    }
+
+    /// Goes to the set's file of number `file`, which may have been visited before.
+    pub fn go_to(&mut self, file: usize, path: &'a Path) {
+        (self.file, self.path, self.place) = (file, path, Place::of(path));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -48,7 +92,17 @@ impl<'a> Problems<'a> {
     }
 
     /// Keeps a problem; a hint that an earlier problem has already given is left out.
-    pub fn push(&mut self, mut problem: Problem) {
+    pub fn push(&mut self, problem: Problem) {
+        let line = problem.location.as_ref().and_then(|place| place.line);
+        self.keep(line.unwrap_or(0), problem);
+    }
+
+    /// Keeps a problem of the row that starts at `line`.
+    pub fn push_at(&mut self, line: u64, problem: Problem) {
+        self.keep(line, self.place.put(problem, self.path, line));
+    }
+
+    fn keep(&mut self, line: u64, mut problem: Problem) {
         if self.shown.len() == MOST_SHOWN {
             self.more += 1;
             return;
@@ -56,33 +110,64 @@ impl<'a> Problems<'a> {
         if self
             .shown
             .iter()
-            .any(|earlier| earlier.hint == problem.hint)
+            .any(|(_, _, earlier)| earlier.hint == problem.hint)
         {
             problem.hint = None;
         }
-        self.shown.push(problem);
+        self.shown.push((self.file, line, problem));
     }
 
-    /// Keeps a problem of the row that starts at `line`.
-    pub fn push_at(&mut self, line: u64, problem: Problem) {
-        self.push(problem.at_line(self.path, line));
-    }
-
-    /// All the problems as one error, in the order of their lines.
+    /// All the problems so far as one error, in the order of their files and lines.
     ///
     /// # Errors
     /// If there is any.
-    pub fn into_result(mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         if self.shown.is_empty() {
             return Ok(());
         }
-        self.shown
-            .sort_by_key(|problem| problem.location.as_ref().and_then(|place| place.line));
+        let mut shown = std::mem::take(&mut self.shown);
+        shown.sort_by_key(|(file, line, _)| (*file, *line));
+        let mut problems: Vec<Problem> = shown.into_iter().map(|(_, _, p)| p).collect();
         if self.more > 0 {
             let rest = format!("and {} more", self.more);
-            self.shown.push(Problem::new(rest).in_file(self.path));
+            problems.push(Problem::new(rest).in_file(self.name));
         }
-        Err(Error::all(ErrorKind::Data, self.shown))
+        Err(Error::all(ErrorKind::Data, problems))
+    }
+}
+
+impl Place {
+    /// What is counted in the file at `path`.
+    pub fn of(path: &Path) -> Self {
+        if super::format::is_parquet(path) {
+            Self::Row
+        } else {
+            Self::Line
+        }
+    }
+
+    /// `problem` at this place of a file.
+    pub fn put(self, mut problem: Problem, path: &Path, number: u64) -> Problem {
+        match self {
+            Self::Line => problem.at_line(path, number),
+            Self::Row => {
+                problem.message = format!("row {number}: {}", problem.message);
+                problem.in_file(path)
+            }
+        }
+    }
+
+    /// The place in words: of the file that the message is about, or of another one.
+    pub fn shown(self, number: u64, other_file: Option<&Path>) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = match (self, other_file) {
+            (Self::Line, None) => write!(text, "line {number}"),
+            (Self::Row, None) => write!(text, "row {number}"),
+            (Self::Line, Some(path)) => write!(text, "{}:{number}", path.display()),
+            (Self::Row, Some(path)) => write!(text, "{}, row {number},", path.display()),
+        };
+        text
     }
 }
 

@@ -1,213 +1,293 @@
 //! Data files to datasets, checked as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::config::DataConfig;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::fsio;
 
-use super::delimited::{self, Rows};
-use super::problems::{Problems, Row, listed, quoted};
+use super::files::DataFiles;
+use super::format::{Format, read_text};
+use super::problems::{Content, Place, Problems, Row, listed, quoted};
 use super::records::{self, Separator};
-use super::{Dataset, Example, LabelSpace, jsonl};
+use super::{Dataset, Example, LabelSpace, delimited, jsonl, parquet_rows};
 
 /// A first row with a label of its own is suspected to be a header from so many rows on: of
 /// two examples each may well have its own label.
 const ROWS_TO_SUSPECT_A_HEADER: usize = 3;
 
-/// Reads the training file and makes the label space of all its labels.
+/// Reads the training file, or the files that make the training set, and makes the label space
+/// of all labels.
 ///
-/// The format goes by the extension: `.csv`, `.tsv`, `.jsonl` (or `.ndjson`, `.json`); a file
-/// of any other, such as `.txt`, has tabs between its cells if its first row has one, else
-/// commas. `columns` says which columns hold what; without an id column the guid is the
-/// example's index. `num_labels` may ask for more classes than the file has.
+/// The format goes by the extension: `.csv`, `.tsv`, `.jsonl` (or `.ndjson`, `.json`),
+/// `.parquet`; a file of any other, such as `.txt`, has tabs between its cells if its first row
+/// has one, else commas. All but Parquet may be compressed with gzip, with `.gz` after the
+/// extension or without. Every file has its own header, where it has one. `columns` says which
+/// columns hold what; without an id column the guid is the example's index. `num_labels` may
+/// ask for more classes than the set has.
 ///
 /// # Errors
 /// [`ErrorKind::MissingInput`] where there is no such file; [`ErrorKind::Data`] with the lines
-/// of everything in it that is wrong, or if all examples have one label;
+/// of everything in the files that is wrong, or if all examples have one label;
 /// [`ErrorKind::Config`] if there are more labels than `num_labels`.
 pub fn read_training(
-    path: &Path,
+    files: impl Into<DataFiles>,
     columns: &DataConfig,
     num_labels: Option<usize>,
 ) -> Result<(Dataset, LabelSpace)> {
-    let (read, mut problems) = read_rows(path, columns)?;
-    let rows = read.rows;
-    if read.first_may_be_header && first_label_is_unique(&rows) {
-        problems.push_at(rows[0].line, suspected_header(&rows[0].label));
+    let files = files.into();
+    let mut problems = Problems::new(files.name());
+    let read = read_files(&files, columns, &mut problems)?;
+    for (file, path, rows) in &read {
+        problems.go_to(*file, path);
+        if rows.first_may_be_header && first_label_is_unique(rows, &read) {
+            let first = &rows.rows[0];
+            problems.push_at(first.line, suspected_header(&first.label));
+        }
+        if let Some(column) = &columns.true_label_column
+            && !rows.has_true_labels
+        {
+            problems.push(no_true_labels(column, &rows.column_names).in_file(*path));
+        }
     }
-    problems.into_result()?;
+    let class_names = class_names(&read, &mut problems);
+    problems.check()?;
 
-    let space = LabelSpace::from_labels(rows.iter().map(|row| row.label.as_str()));
-    if space.len() == 1 {
+    let labels = || read.iter().flat_map(|(_, _, rows)| &rows.rows);
+    let labels: BTreeSet<&str> = labels().map(|row| row.label.as_str()).collect();
+    if labels.len() == 1 {
         let message = format!(
             "every example has the label {}: a classifier needs at least two labels",
-            quoted(space.name(0))
+            quoted(labels.first().unwrap_or(&""))
         );
-        return Err(Error::data(Problem::new(message).in_file(path)));
+        return Err(Error::data(Problem::new(message).in_file(files.name())));
     }
+    let space = match class_names {
+        Some(names) => LabelSpace::from_names(names),
+        None => LabelSpace::from_labels(labels),
+    };
     let space = match num_labels {
         Some(num_labels) => space.extended_to(num_labels)?,
         None => space,
     };
-    let classes: Option<Vec<u32>> = rows.iter().map(|row| space.index_of(&row.label)).collect();
-    let classes = classes.ok_or_else(|| Error::internal("the label space lacks a label"))?;
-    Ok((dataset(path, rows, &classes, &columns.extra_columns), space))
+    let extra = &columns.extra_columns;
+    let dataset = dataset(&files, read, &space, "training", extra, &mut problems)?;
+    Ok((dataset, space))
 }
 
-/// Reads a file of another stage (`validation`, `test`, ...), whose labels must be among
-/// those of the training file; format and columns are found as in [`read_training`].
+/// Reads the files of another stage (`validation`, `test`, ...), whose labels must be among
+/// those of the training set; formats and columns are found as in [`read_training`].
 ///
 /// # Errors
 /// As [`read_training`], and [`ErrorKind::Data`] for a label that `space` lacks.
 pub fn read_evaluation(
-    path: &Path,
+    files: impl Into<DataFiles>,
     columns: &DataConfig,
     space: &LabelSpace,
     stage: &str,
 ) -> Result<Dataset> {
-    let (read, mut problems) = read_rows(path, columns)?;
-    let rows = read.rows;
-    let mut classes = Vec::with_capacity(rows.len());
-    for (i, row) in rows.iter().enumerate() {
-        if let Some(class) = space.index_of(&row.label) {
-            classes.push(class);
-        } else if i == 0 && read.first_may_be_header && first_label_is_unique(&rows) {
-            problems.push_at(row.line, suspected_header(&row.label));
-        } else {
-            problems.push_at(row.line, unknown_label(&row.label, space, stage));
-        }
-    }
-    problems.into_result()?;
-    Ok(dataset(path, rows, &classes, &columns.extra_columns))
+    let files = files.into();
+    let mut problems = Problems::new(files.name());
+    let read = read_files(&files, columns, &mut problems)?;
+    let extra = &columns.extra_columns;
+    dataset(&files, read, space, stage, extra, &mut problems)
 }
 
-/// The rows of the file at `path` and what is wrong with them, duplicate ids included.
-fn read_rows<'a>(path: &'a Path, config: &DataConfig) -> Result<(Rows, Problems<'a>)> {
+/// The rows of one of a set's files, with the file's number.
+type FileRows<'a> = (usize, &'a Path, Content);
+
+/// The rows of all files; what is wrong with them, ids that are not unique included, goes to
+/// `problems`.
+fn read_files<'a>(
+    files: &'a DataFiles,
+    config: &DataConfig,
+    problems: &mut Problems<'a>,
+) -> Result<Vec<FileRows<'a>>> {
+    let mut read: Vec<FileRows<'a>> = Vec::with_capacity(files.paths().len());
+    for (file, path) in files.paths().iter().enumerate() {
+        problems.go_to(file, path);
+        let rows = read_file(path, config, problems)?;
+        if let Some((_, first_path, first)) = read.first() {
+            check_same_columns(&rows, path, first, first_path, problems);
+        }
+        read.push((file, path, rows));
+    }
+    check_guids(&read, problems);
+    Ok(read)
+}
+
+fn read_file(path: &Path, config: &DataConfig, problems: &mut Problems) -> Result<Content> {
     if path.is_dir() {
         let problem = Problem::new("a folder, expected a data file").in_file(path);
         return Err(Error::new(ErrorKind::MissingInput, problem));
     }
-    let bytes = fsio::read(path).map_err(|error| match error.kind() {
+    let with_hint = |error: Error| {
+        match error.kind() {
         ErrorKind::MissingInput => error.with_hint(
             "a relative path starts at the working directory, or at `data.data_dir` where that is set",
         ),
         _ => error,
-    })?;
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let mut problems = Problems::new(path);
-    let text = || text_of(path, &bytes);
-    let rows = match extension.to_str() {
-        Some("jsonl" | "ndjson" | "json") => Rows {
-            rows: jsonl::read(text()?, config, &mut problems),
-            first_may_be_header: false,
-        },
-        Some(other @ ("parquet" | "arrow" | "xlsx" | "gz" | "zip")) => {
-            let message =
-                format!("cannot read `.{other}` files, only .csv, .tsv, .txt, .jsonl and .ndjson");
-            return Err(Error::data(Problem::new(message).in_file(path)));
-        }
-        Some("csv") => delimited::read(text()?, Separator::Comma, config, &mut problems),
-        Some("tsv") => delimited::read(text()?, Separator::Tab, config, &mut problems),
-        _ => {
-            let text = text()?;
-            delimited::read(text, records::sniff(path, text), config, &mut problems)
-        }
+    }
     };
-    check_guids(&rows.rows, &mut problems);
-    Ok((rows, problems))
-}
-
-/// The file's text without a byte order mark.
-fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
-    let hint = "save the file as UTF-8";
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let (line, byte) = place_of(bytes, error.valid_up_to());
-        let message = format!(
-            "invalid UTF-8: byte {byte} of the line is 0x{:02x}",
-            bytes[error.valid_up_to()]
-        );
-        Error::data(Problem::new(message).at_line(path, line).hint(hint))
-    })?;
-    // A text with a zero byte is one in UTF-16, or no text at all.
-    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        let (line, byte) = place_of(bytes, at);
-        let message = format!("not a text file: byte {byte} of the line is 0");
-        return Err(Error::data(
-            Problem::new(message).at_line(path, line).hint(hint),
-        ));
+    let format = Format::of(path)?;
+    if format == Format::Parquet {
+        return parquet_rows::read(config, problems).map_err(with_hint);
     }
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    let text = read_text(path).map_err(with_hint)?;
+    let separator = match format {
+        Format::JsonLines => return Ok(jsonl::read(&text, config, problems)),
+        Format::Csv => Separator::Comma,
+        Format::Tsv => Separator::Tab,
+        Format::Delimited | Format::Parquet => records::sniff(path, &text, config.quoting),
+    };
+    Ok(delimited::read(&text, separator, config, problems))
 }
 
-/// The line of the byte at `at` and its position in that line, both counted from 1.
-fn place_of(bytes: &[u8], at: usize) -> (u64, usize) {
-    let before = &bytes[..at];
-    let lines = before.split(|&byte| byte == b'\n').count();
-    let in_line = before
-        .iter()
-        .rev()
-        .take_while(|&&byte| byte != b'\n')
-        .count();
-    (lines as u64, in_line + 1)
-}
-
-fn check_guids(rows: &[Row], problems: &mut Problems) {
-    let mut seen: HashMap<&str, u64> = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let Some(guid) = &row.guid else { return };
-        if let Some(first) = seen.get(guid.as_str()) {
-            let message = format!("the id {} is that of line {first} too", quoted(guid));
-            let hint = "ids are unique in a file; without an id column the row number is the id";
-            problems.push_at(row.line, Problem::new(message).hint(hint));
-        } else {
-            seen.insert(guid, row.line);
+/// Whether a file of a set has the ids and second texts that the first one has, or has not.
+fn check_same_columns(
+    rows: &Content,
+    path: &Path,
+    first: &Content,
+    first_path: &Path,
+    problems: &mut Problems,
+) {
+    let (Some(row), Some(first)) = (rows.rows.first(), first.rows.first()) else {
+        return;
+    };
+    for (what, has, first_has) in [
+        ("ids", row.guid.is_some(), first.guid.is_some()),
+        (
+            "second texts",
+            row.text_pair.is_some(),
+            first.text_pair.is_some(),
+        ),
+    ] {
+        if has != first_has {
+            let first_path = first_path.display();
+            let message = if has {
+                format!("the file has {what}, which `{first_path}` has not")
+            } else {
+                format!("the file has no {what}, which `{first_path}` has")
+            };
+            let hint = "the files of one data set have the same columns";
+            problems.push(Problem::new(message).in_file(path).hint(hint));
         }
     }
 }
 
-fn first_label_is_unique(rows: &[Row]) -> bool {
-    rows.len() >= ROWS_TO_SUSPECT_A_HEADER && rows[1..].iter().all(|row| row.label != rows[0].label)
+fn check_guids<'a>(read: &[FileRows<'a>], problems: &mut Problems<'a>) {
+    let n_rows = read.iter().map(|(_, _, rows)| rows.rows.len()).sum();
+    let mut seen: HashMap<&str, (usize, u64)> = HashMap::with_capacity(n_rows);
+    for (file, path, rows) in read {
+        problems.go_to(*file, path);
+        for row in &rows.rows {
+            let Some(guid) = &row.guid else { break };
+            if let Some(&(first, line)) = seen.get(guid.as_str()) {
+                let first_path = read[first].1;
+                let other = (first != *file).then_some(first_path);
+                let place = Place::of(first_path).shown(line, other);
+                let message = format!("the id {} is that of {place} too", quoted(guid));
+                let hint =
+                    "ids are unique in a data set; without an id column the row number is the id";
+                problems.push_at(row.line, Problem::new(message).hint(hint));
+            } else {
+                seen.insert(guid, (*file, row.line));
+            }
+        }
+    }
 }
 
-fn suspected_header(label: &str) -> Problem {
-    let label = quoted(label);
-    let message = format!("is this row a header? Its label {label} occurs nowhere else");
-    let hint = "set `data.has_header` to `true` if it names the columns (and `data.label_column` to the label column's name), to `false` if it is an example";
-    Problem::new(message).hint(hint)
+/// The classes that the files list themselves, all in the same way.
+fn class_names<'a>(read: &[FileRows<'a>], problems: &mut Problems<'a>) -> Option<Vec<String>> {
+    let mut listing = read
+        .iter()
+        .filter_map(|(file, path, rows)| Some((*file, *path, rows.class_names.as_ref()?)));
+    let (file, path, names) = listing.next()?;
+    problems.go_to(file, path);
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    if distinct.len() < names.len() {
+        let message = format!(
+            "two classes have one name; the classes are {}",
+            listed(names)
+        );
+        problems.push(Problem::new(message).in_file(path));
+    }
+    for (file, other_path, other) in listing {
+        if other != names {
+            problems.go_to(file, other_path);
+            let message = format!(
+                "the file's classes are {}, those of `{}` are {}",
+                listed(other),
+                path.display(),
+                listed(names)
+            );
+            problems.push(Problem::new(message).in_file(other_path));
+        }
+    }
+    Some(names.clone())
 }
 
-fn unknown_label(label: &str, space: &LabelSpace, stage: &str) -> Problem {
-    let message = format!(
-        "the {stage} set has the label {}, which the training set lacks; its labels are {}",
-        quoted(label),
-        listed(space.names())
-    );
-    Problem::new(message)
-}
-
-fn dataset(path: &Path, mut rows: Vec<Row>, classes: &[u32], extra: &[String]) -> Dataset {
-    let warnings = empty_texts(path, &rows).into_iter().collect();
+/// The data set of all rows.
+///
+/// # Errors
+/// What was already wrong, and labels that `space` lacks.
+fn dataset<'a>(
+    files: &'a DataFiles,
+    read: Vec<FileRows<'a>>,
+    space: &LabelSpace,
+    stage: &str,
+    extra: &[String],
+    problems: &mut Problems<'a>,
+) -> Result<Dataset> {
+    let mut classes = Vec::new();
+    for (file, path, rows) in &read {
+        problems.go_to(*file, path);
+        for (i, row) in rows.rows.iter().enumerate() {
+            let label = space.index_of(&row.label);
+            if label.is_none() {
+                let is_suspect =
+                    i == 0 && rows.first_may_be_header && first_label_is_unique(rows, &read);
+                let problem = if is_suspect {
+                    suspected_header(&row.label)
+                } else {
+                    unknown_label("label", &row.label, space, stage)
+                };
+                problems.push_at(row.line, problem);
+            }
+            let true_label = row.true_label.as_ref().and_then(|name| {
+                let class = space.index_of(name);
+                if class.is_none() {
+                    problems.push_at(row.line, unknown_label("true label", name, space, stage));
+                }
+                class
+            });
+            classes.extend(label.map(|label| (label, true_label)));
+        }
+    }
+    problems.check()?;
+    let warnings = empty_texts(&read).into_iter().collect();
+    let rows = read.into_iter().flat_map(|(_, _, rows)| rows.rows);
+    let mut rows: Vec<Row> = rows.collect();
     let cells = |i: usize| rows.iter_mut().map(|row| row.extra[i].take()).collect();
     let extra = columns_of(extra, cells);
     let examples = rows
         .into_iter()
         .zip(classes)
         .enumerate()
-        .map(|(index, (row, &label))| Example {
+        .map(|(index, (row, (label, true_label)))| Example {
             guid: row.guid.unwrap_or_else(|| index.to_string()),
             text: row.text,
             text_pair: row.text_pair,
             label,
+            true_label,
         })
         .collect();
-    Dataset {
-        path: path.to_owned(),
+    Ok(Dataset {
+        path: files.name().to_owned(),
         examples,
         extra,
         warnings,
-    }
+    })
 }
 
 /// The columns by name, but for those that no row has.
@@ -222,12 +302,52 @@ fn columns_of(
         .collect()
 }
 
-fn empty_texts(path: &Path, rows: &[Row]) -> Option<Problem> {
-    let mut empty = rows.iter().filter(|row| row.text.trim().is_empty());
-    let first = empty.next()?;
+/// Whether no other row of the whole set has the label of a file's first one.
+fn first_label_is_unique(rows: &Content, read: &[FileRows]) -> bool {
+    let Some(first) = rows.rows.first() else {
+        return false;
+    };
+    let all = || read.iter().flat_map(|(_, _, rows)| &rows.rows);
+    let same = all().filter(|row| row.label == first.label).take(2);
+    all().count() >= ROWS_TO_SUSPECT_A_HEADER && same.count() == 1
+}
+
+fn suspected_header(label: &str) -> Problem {
+    let label = quoted(label);
+    let message = format!("is this row a header? Its label {label} occurs nowhere else");
+    let hint = "set `data.has_header` to `true` if it names the columns (and `data.label_column` to the label column's name), to `false` if it is an example";
+    Problem::new(message).hint(hint)
+}
+
+fn unknown_label(what: &str, label: &str, space: &LabelSpace, stage: &str) -> Problem {
+    let (label, labels) = (quoted(label), listed(space.names()));
+    Problem::new(match stage {
+        "training" => format!("the {what} {label} is none of the set's labels, {labels}"),
+        _ => format!(
+            "the {stage} set has the {what} {label}, which the training set lacks; its labels are {labels}"
+        ),
+    })
+}
+
+fn no_true_labels(column: &str, names: &[String]) -> Problem {
+    let column = quoted(column);
+    let message = format!("no column {column} for `data.true_label_column`");
+    if names.is_empty() {
+        let hint = "a column has a name only if the first row is a header (`data.has_header`)";
+        return Problem::new(message).hint(hint);
+    }
+    Problem::new(format!("{message}; the columns are {}", listed(names)))
+}
+
+fn empty_texts(read: &[FileRows]) -> Option<Problem> {
+    let mut empty = read.iter().flat_map(|(_, path, rows)| {
+        let empty = |row: &&Row| row.text.trim().is_empty();
+        rows.rows.iter().filter(empty).map(move |row| (path, row))
+    });
+    let (path, first) = empty.next()?;
     let message = match 1 + empty.count() {
         1 => String::from("the text is empty"),
         n => format!("the text is empty, and so are {} more", n - 1),
     };
-    Some(Problem::new(message).at_line(path, first.line))
+    Some(Place::of(path).put(Problem::new(message), path, first.line))
 }

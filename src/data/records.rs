@@ -1,22 +1,25 @@
 //! Comma- or tab-separated text to records of cells.
 //!
-//! Lines end with `\n` or `\r\n`; empty lines are skipped. Where quotes are quotes depends on
-//! the separator, because files with commas follow RFC 4180 and files with tabs often follow
-//! nothing:
+//! Lines end with `\n` or `\r\n`; empty lines are skipped. Whether quotes are quotes is for the
+//! config's `data.quoting` to say; where it does not, files with commas are taken to follow
+//! RFC 4180, and files with tabs are looked at as a whole, because they often follow nothing:
 //!
-//! - With commas, a cell that starts with `"` ends at the next `"` that is not doubled, and
-//!   holds everything between, commas and line breaks included. Quotes inside an unquoted
-//!   cell are characters of the text.
-//! - With tabs, the same holds if every cell of the first record is in quotes. Otherwise a
-//!   quote is a character of the text, except around a cell that had to be quoted. Such a
-//!   cell starts with a quote and ends at the matching quote; if it holds a tab or a line
-//!   break, its lines would not all have the first record's width were the quotes characters;
-//!   if it holds neither, it holds a doubled quote or nothing.
-//!   So a sentence such as `" it's all about the image . "` keeps its quotes.
+//! - [`Rule::Quoted`], for commas: a cell that starts with `"` ends at the next `"` that is not
+//!   doubled, and holds everything between, separators and line breaks included. Quotes inside
+//!   an unquoted cell are characters of the text.
+//! - With tabs the same holds if every cell of the first record is in quotes.
+//! - [`Rule::Needed`], for other files with tabs whose quotes are all such as a program writes:
+//!   around exactly those cells that need them. Such a cell starts with a quote and ends at the
+//!   matching quote; if it holds a tab or a line break, its lines would not all have the first
+//!   record's width were the quotes characters; if it holds neither, it holds a doubled quote
+//!   or nothing. No other cell has a quote in it.
+//! - [`Rule::Literal`], for all other files with tabs: a quote is a character of the text. So
+//!   a sentence such as `" it's all about the image . "` keeps its quotes, as in GLUE's files.
 
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::config::Quoting;
 use crate::error::Problem;
 
 /// The character between two cells.
@@ -44,9 +47,10 @@ impl Separator {
 
 /// Which cells that start with a quote are quoted; see the rules above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quoting {
-    All,
+enum Rule {
+    Quoted,
     Needed,
+    Literal,
 }
 
 pub(super) struct Cell<'a> {
@@ -70,7 +74,7 @@ pub(super) struct Records<'a> {
     path: &'a Path,
     text: &'a str,
     separator: u8,
-    quoting: Quoting,
+    rule: Rule,
     /// The byte that is read next, and its line.
     at: usize,
     line: u64,
@@ -79,12 +83,12 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub fn new(path: &'a Path, text: &'a str, separator: Separator) -> Self {
-        let with = |quoting| Self {
+    pub fn new(path: &'a Path, text: &'a str, separator: Separator, quoting: Quoting) -> Self {
+        let with = |rule| Self {
             path,
             text,
             separator: separator.byte(),
-            quoting,
+            rule,
             at: 0,
             line: 1,
             width: None,
@@ -92,11 +96,18 @@ impl<'a> Records<'a> {
         let quotes_all = |record: Result<Record, Problem>| {
             record.is_ok_and(|record| record.cells.iter().all(|cell| cell.is_quoted))
         };
-        match separator {
-            Separator::Tab if !with(Quoting::All).next().is_some_and(quotes_all) => {
-                with(Quoting::Needed)
+        match (quoting, separator) {
+            (Quoting::None, _) => with(Rule::Literal),
+            (Quoting::Minimal, _) | (Quoting::Auto, Separator::Comma) => with(Rule::Quoted),
+            (Quoting::Auto, Separator::Tab) => {
+                if with(Rule::Quoted).next().is_some_and(quotes_all) {
+                    with(Rule::Quoted)
+                } else if with(Rule::Needed).all(|record| has_no_loose_quote(&record)) {
+                    with(Rule::Needed)
+                } else {
+                    with(Rule::Literal)
+                }
             }
-            _ => with(Quoting::All),
         }
     }
 
@@ -170,14 +181,14 @@ impl<'a> Records<'a> {
     /// Reads a quoted cell, or nothing where the cell is not quoted.
     fn quoted_cell(&mut self, record_start: usize) -> Result<Option<Cell<'a>>, Problem> {
         let open = self.at;
-        if self.byte(open) != Some(b'"') {
+        if self.rule == Rule::Literal || self.byte(open) != Some(b'"') {
             return Ok(None);
         }
         let closing = self.closing_quote(open);
-        let (close, has_doubled) = match (closing, self.quoting) {
+        let (close, has_doubled) = match (closing, self.rule) {
             (Some(closing), _) => closing,
-            (None, Quoting::Needed) => return Ok(None),
-            (None, Quoting::All) => {
+            (None, Rule::Needed | Rule::Literal) => return Ok(None),
+            (None, Rule::Quoted) => {
                 self.at = self.text.len();
                 return Err(self.problem_at(open, self.line, "this quote is never closed").hint(
                     "enclose a text that holds quotes in quotes, and write each of its own twice",
@@ -187,12 +198,12 @@ impl<'a> Records<'a> {
         let inner = &self.text[open + 1..close];
         let breaks = inner.bytes().filter(|&byte| byte == b'\n').count() as u64;
         if !self.ends_cell(close + 1) {
-            if self.quoting == Quoting::Needed {
+            if self.rule == Rule::Needed {
                 return Ok(None);
             }
             return Err(self.text_after_quote(close, breaks));
         }
-        if self.quoting == Quoting::Needed {
+        if self.rule == Rule::Needed {
             let has_break = breaks > 0 || inner.as_bytes().contains(&self.separator);
             let is_needed = if has_break {
                 !self.are_rows(record_start, close)
@@ -284,10 +295,18 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+/// Whether every quote of a record is one that encloses a cell, or is inside such a cell.
+fn has_no_loose_quote(record: &Result<Record, Problem>) -> bool {
+    record.as_ref().is_ok_and(|record| {
+        let mut cells = record.cells.iter();
+        cells.all(|cell| cell.is_quoted || !cell.text.contains('"'))
+    })
+}
+
 /// The separator of a file whose name does not tell: a tab if the first record has one
 /// outside quotes, else a comma.
-pub(super) fn sniff(path: &Path, text: &str) -> Separator {
-    let mut records = Records::new(path, text, Separator::Comma);
+pub(super) fn sniff(path: &Path, text: &str, quoting: Quoting) -> Separator {
+    let mut records = Records::new(path, text, Separator::Comma, quoting);
     let has_tab = match records.next() {
         Some(Ok(record)) => record
             .cells

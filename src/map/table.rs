@@ -6,8 +6,7 @@ use crate::data::{Column, Table};
 use crate::error::{Error, Problem, Result};
 use crate::map::{DataMap, Point};
 
-/// Writes a map as a table, one row per example, in the format of the extension; `labels` are
-/// the names of the classes.
+/// Writes the [`map_table`] in the format of the extension.
 ///
 /// # Panics
 /// If a point's class has no name: that is a bug of the caller.
@@ -15,6 +14,14 @@ use crate::map::{DataMap, Point};
 /// # Errors
 /// An extension that names no format, or a file that cannot be written.
 pub fn write_map(map: &DataMap, labels: &[String], path: &Path) -> Result<()> {
+    map_table(map, labels).write(path)
+}
+
+/// A map as a table, one row per example; `labels` are the names of the classes.
+///
+/// # Panics
+/// If a point's class has no name: that is a bug of the caller.
+pub fn map_table(map: &DataMap, labels: &[String]) -> Table {
     let integers = |f: &dyn Fn(&Point) -> i64| Column::Integer(map.points.iter().map(f).collect());
     let reals = |f: &dyn Fn(&Point) -> f64| Column::Real(map.points.iter().map(f).collect());
     let texts = |f: &dyn Fn(&Point) -> String| Column::Text(map.points.iter().map(f).collect());
@@ -55,7 +62,6 @@ pub fn write_map(map: &DataMap, labels: &[String], path: &Path) -> Result<()> {
         )
         .with("max_label_probs", reals(&|p| p.signals.max_label_probs))
         .with("min_label_probs", reals(&|p| p.signals.min_label_probs))
-        .write(path)
 }
 
 /// What selectors need of a map: guids and the two coordinates, in the order of the rows.

@@ -1,12 +1,14 @@
 //! Everything that a run reads, read and checked before a model is loaded.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config::{
-    ClassWeights, Config, LoadedConfig, ResultLocation, SelectorSpec, Source, result_location,
+    ClassWeights, Config, DatasetPath, LoadedConfig, ResultLocation, SelectorSpec, Source,
+    result_location,
 };
 use crate::data::{
-    Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training, stratified_split,
+    DataFiles, Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training,
+    stratified_split,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{MapTable, read_map};
@@ -78,8 +80,8 @@ impl Inputs {
     pub fn read(loaded: &LoadedConfig) -> Result<Self> {
         let LoadedConfig { config, source, .. } = loaded;
         let model = ModelSource::find(config, source)?;
-        let path = config.dataset_file(&config.training.dataset_path);
-        let (training, labels) = read_training(&path, &config.data, config.model.num_labels)
+        let (training, labels) = files(config, &config.training.dataset_path)
+            .and_then(|files| read_training(files, &config.data, config.model.num_labels))
             .map_err(|e| at_key(e, source, "training.dataset_path"))?;
         say_warnings(&training);
         let metrics = MetricSet::new(&config.metrics);
@@ -154,6 +156,10 @@ fn class_weights(
     }
 }
 
+fn files(config: &Config, path: &DatasetPath) -> Result<DataFiles> {
+    DataFiles::find(&config.data.data_dir, path.names())
+}
+
 fn validation_set(
     config: &Config,
     source: &Source,
@@ -161,8 +167,8 @@ fn validation_set(
     labels: &LabelSpace,
 ) -> Result<(ValidationSet, Subset)> {
     if let Some(path) = &config.training.validation_dataset_path {
-        let path = config.dataset_file(path);
-        let dataset = read_evaluation(&path, &config.data, labels, "validation")
+        let dataset = files(config, path)
+            .and_then(|files| read_evaluation(files, &config.data, labels, "validation"))
             .map_err(|e| at_key(e, source, "training.validation_dataset_path"))?;
         say_warnings(&dataset);
         return Ok((ValidationSet::File(dataset), training.all()));
@@ -184,11 +190,11 @@ fn evaluation_sets(
     let mut sets = Vec::new();
     let mut add = |stage: String,
                    key: &str,
-                   path: &Path,
+                   path: &DatasetPath,
                    selectors: &[SelectorSpec],
                    results_file: &Option<PathBuf>| {
-        let path = config.dataset_file(path);
-        let dataset = read_evaluation(&path, &config.data, labels, &stage)
+        let dataset = files(config, path)
+            .and_then(|files| read_evaluation(files, &config.data, labels, &stage))
             .map_err(|e| at_key(e, source, &format!("{key}.dataset_path")))?;
         say_warnings(&dataset);
         let all = dataset.all();

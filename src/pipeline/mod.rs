@@ -24,7 +24,7 @@ pub use console::Console;
 use crate::config::{Config, LoadedConfig, SelectorSpec};
 use crate::dynamics::Recorder;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::map::{DataMap, Variability, map_of_dynamics, write_map};
+use crate::map::{DataMap, Variability, map_of_dynamics, map_table};
 use crate::nn::CrossEntropy;
 use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use crate::report::raster;
@@ -226,8 +226,13 @@ fn make_map(config: &Config, inputs: &Inputs, run: &RunFolder) -> Result<DataMap
     if map.n_epochs == 1 {
         tracing::warn!("a map of one epoch has variability 0 everywhere: train for more epochs");
     }
-    let table = run.result_path(&config.training.data_cartography_results);
-    write_map(&map, inputs.labels.names(), &table)?;
+    let labels = inputs.labels.names();
+    let mut table = map_table(&map, labels);
+    let indices = map.points.iter().map(|point| point.index);
+    if let Some(true_labels) = inputs.training.true_label_column(indices, labels) {
+        table = table.with("true_label", true_labels);
+    }
+    table.write(&run.result_path(&config.training.data_cartography_results))?;
     let points: Vec<FigurePoint> = map
         .points
         .iter()

@@ -129,7 +129,7 @@ fn prediction_table(predictions: &Predictions, dataset: &Dataset, labels: &[Stri
         .logits
         .chunks_exact(n_classes)
         .map(|row| row.iter().map(|x| f64::from(*x)).collect());
-    Table::new()
+    let table = Table::new()
         .with("guid", Column::Text(guids.collect()))
         .with("label", names(&predictions.gold))
         .with("prediction", names(&predictions.predicted))
@@ -138,5 +138,10 @@ fn prediction_table(predictions: &Predictions, dataset: &Dataset, labels: &[Stri
             "probabilities",
             Column::RealList(rows().map(<[f64]>::to_vec).collect()),
         )
-        .with("logits", Column::RealList(logits.collect()))
+        .with("logits", Column::RealList(logits.collect()));
+    let indices = predictions.indices.iter().copied();
+    match dataset.true_label_column(indices, labels) {
+        Some(true_labels) => table.with("true_label", true_labels),
+        None => table,
+    }
 }

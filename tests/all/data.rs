@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_files;
+mod formats;
 mod good_files;
+mod parquet;
+mod sets;
 
 use std::collections::BTreeSet;
 use std::fs;

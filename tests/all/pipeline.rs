@@ -490,3 +490,71 @@ fn the_command_line_explains_itself() {
         assert!(text.contains(said), "{arguments:?}: {text}");
     }
 }
+
+#[test]
+fn several_files_make_one_set_and_true_labels_reach_the_tables() {
+    let project = tiny_project();
+    let all = sentences("train", 48);
+    let (header, rows) = all.split_once('\n').unwrap();
+    // The true label is the label, but for the first example, where it is not known.
+    let with_truth = |rows: &[&str]| {
+        let row = |row: &&str| {
+            let truth = if row.starts_with("train-0,") {
+                ""
+            } else {
+                &row[row.len() - 1..]
+            };
+            format!("{row},{truth}\n")
+        };
+        format!("{header},gt\n{}", rows.iter().map(row).collect::<String>())
+    };
+    let rows: Vec<&str> = rows.lines().collect();
+    project.write("part-2.csv", &with_truth(&rows[20..]));
+    project.write("part-1.csv", &with_truth(&rows[..20]));
+    let settings = [
+        "data.true_label_column=gt",
+        "training.dataset_path=part-*.csv",
+        "testing.dataset_path=[part-1.csv]",
+    ];
+    let mut arguments = LOOP.to_vec();
+    for setting in &settings {
+        arguments.extend(["--set", setting]);
+    }
+    project.succeed(&arguments);
+    let map = project.read("out/map.jsonl");
+    assert_eq!(map.lines().count(), 36);
+    for line in map.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let truth = if row["guid"] == "train-0" {
+            &Value::from("")
+        } else {
+            &row["label"]
+        };
+        assert_eq!(&row["true_label"], truth, "{line}");
+    }
+    let header = |stage: &str| {
+        let text = project.read(&format!("out/predictions_{stage}.csv"));
+        text.lines().next().unwrap().to_owned()
+    };
+    assert!(header("test").ends_with("logits,true_label"));
+    assert!(header("control").ends_with("probabilities,logits"));
+    assert!(
+        project
+            .read("out/data_map.svg")
+            .contains("Data map of part-*.csv")
+    );
+
+    let output = project.run(&[
+        "validate",
+        "--config",
+        "run.yaml",
+        "--set",
+        "testing.dataset_path=x-*.csv",
+    ]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(66), "{said}");
+    assert!(
+        said.contains("x-*.csv: no file matches") && said.contains("hint: a relative glob"),
+        "{said}"
+    );
+}

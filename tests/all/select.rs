@@ -187,8 +187,8 @@ fn dataset(n: u32) -> Dataset {
     let examples = (0..n).map(|i| Example {
         guid: format!("ex-{i}"),
         text: "a text".to_owned(),
-        text_pair: None,
         label: i % 2,
+        ..Example::default()
     });
     Dataset {
         path: "train.csv".into(),

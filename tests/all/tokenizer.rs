@@ -30,6 +30,7 @@ pub fn dataset<'a>(texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) 
             text: text.to_owned(),
             text_pair: pair.map(str::to_owned),
             label: 0,
+            ..Example::default()
         });
     Dataset {
         path: PathBuf::from("texts.tsv"),

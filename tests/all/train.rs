@@ -41,7 +41,7 @@ impl World {
                     guid: format!("g{i}"),
                     label: u32::from(place("good") < place("bad")),
                     text: text.join(" "),
-                    text_pair: None,
+                    ..Example::default()
                 }
             })
             .collect();

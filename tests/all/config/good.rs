@@ -363,16 +363,23 @@ fn a_bare_file_name_lies_in_the_run() {
 }
 
 #[test]
-fn the_data_folder_comes_before_relative_data_sets() {
-    let check = |folder: &str, path: &str, expected: &str| {
-        let option = format!("data.data_dir={folder}");
-        let config = config(MINIMAL, &[&option]);
-        assert_eq!(config.dataset_file(Path::new(path)), Path::new(expected));
+fn a_data_set_is_a_name_or_a_list_of_names() {
+    let check = |written: &str, names: &[&str], resolved: &str| {
+        let text = format!("random_state: 1\ntraining: {{dataset_path: {written}}}\n");
+        let config = config(&text, &[]);
+        let names: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+        assert_eq!(config.training.dataset_path.names(), names);
+        let yaml = to_yaml(&config).unwrap();
+        let at = yaml.find("dataset_path:").unwrap();
+        assert!(yaml[at..].starts_with(resolved), "{}", &yaml[at..]);
     };
-    check("", "a.csv", "a.csv");
-    check("data", "a.csv", "data/a.csv");
-    check("data", "/a.csv", "/a.csv");
-    check("data", "../a.csv", "data/../a.csv");
+    check("a.csv", &["a.csv"], "dataset_path: a.csv\n");
+    check("[a.csv]", &["a.csv"], "dataset_path: a.csv\n");
+    check(
+        "[b.csv, 'a-*.csv']",
+        &["b.csv", "a-*.csv"],
+        "dataset_path:\n  - b.csv\n  - a-*.csv\n",
+    );
 }
 
 #[test]

@@ -56,7 +56,10 @@ fn bounds_words_and_defaults_are_in_the_schema() {
     check("/required", r#"["training"]"#);
     check("/properties/training/required", r#"["dataset_path"]"#);
     check("/properties/training/type", r#""object""#);
-    check(&format!("{training}/dataset_path/type"), r#""string""#);
+    check(
+        &format!("{training}/dataset_path/anyOf"),
+        r#"[{"type":"string"},{"type":"array","items":{"type":"string"},"minItems":1}]"#,
+    );
     check(&format!("{training}/epochs/minimum"), "1");
     check(&format!("{training}/epochs/default"), "1");
     check(&format!("{training}/epochs/type"), r#"["integer","null"]"#);

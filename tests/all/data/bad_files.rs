@@ -76,7 +76,7 @@ fn what_is_wrong_with_a_training_file_is_said_with_its_line_and_remedy() {
             b"text\tlabel\na\tb\t1\nc\t0\n",
             |_| (),
             "too_long_row.tsv:2: 3 cells where the first row has 2\n\
-             \x20 hint: a text that holds a tab must be in double quotes",
+             \x20 hint: a text that holds a tab must be in double quotes, with each quote inside written twice; `data.quoting: minimal` says that they are quotes",
         ),
         (
             "latin1.csv",
@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_training_file_is_said_with_its_line_and_remedy() {
             b"id,text,label\nx,a,1\ny,b,0\nx,c,1\nx,d,0\n",
             |_| (),
             "duplicate_id.csv:4: the id `x` is that of line 2 too\n\
-             \x20 hint: ids are unique in a file; without an id column the row number is the id\n\
+             \x20 hint: ids are unique in a data set; without an id column the row number is the id\n\
              duplicate_id.csv:5: the id `x` is that of line 2 too",
         ),
         (
@@ -182,14 +182,14 @@ fn what_is_wrong_with_a_training_file_is_said_with_its_line_and_remedy() {
             b"id,text,label\nx,\"a\nb\",1\n\nx,c,0\n",
             |_| (),
             "duplicate_id_below_a_long_text.csv:5: the id `x` is that of line 2 too\n\
-             \x20 hint: ids are unique in a file; without an id column the row number is the id",
+             \x20 hint: ids are unique in a data set; without an id column the row number is the id",
         ),
         (
             "duplicate_id_without_header.txt",
             b"7,a,1\n7,b,0\n",
             |_| (),
             "duplicate_id_without_header.txt:2: the id `7` is that of line 1 too\n\
-             \x20 hint: ids are unique in a file; without an id column the row number is the id",
+             \x20 hint: ids are unique in a data set; without an id column the row number is the id",
         ),
         (
             "empty_id.csv",
@@ -340,13 +340,13 @@ fn what_is_wrong_with_a_training_file_is_said_with_its_line_and_remedy() {
             "several.csv:2: the label is empty\n\
              several.csv:3: 2 cells where the first row has 3\n\
              several.csv:5: the id `2` is that of line 4 too\n\
-             \x20 hint: ids are unique in a file; without an id column the row number is the id",
+             \x20 hint: ids are unique in a data set; without an id column the row number is the id",
         ),
         (
-            "table.parquet",
-            b"PAR1\x00\xff",
+            "table.xlsx",
+            b"PK",
             |_| (),
-            "table.parquet: cannot read `.parquet` files, only .csv, .tsv, .txt, .jsonl and .ndjson",
+            "table.xlsx: cannot read `.xlsx` files, only .csv, .tsv, .txt, .jsonl and .ndjson (also with .gz) and .parquet",
         ),
         (
             "empty.jsonl",
@@ -428,7 +428,7 @@ fn what_is_wrong_with_a_training_file_is_said_with_its_line_and_remedy() {
             b"{\"id\": 1, \"text\": \"a\", \"label\": 1}\n{\"id\": \"1\", \"text\": \"b\", \"label\": 0}\n",
             |_| (),
             "duplicate_id.jsonl:2: the id `1` is that of line 1 too\n\
-             \x20 hint: ids are unique in a file; without an id column the row number is the id",
+             \x20 hint: ids are unique in a data set; without an id column the row number is the id",
         ),
         (
             "one_class.jsonl",
@@ -496,7 +496,7 @@ fn what_is_wrong_with_an_evaluation_file_names_the_labels_of_training() {
             yes_no,
             "both.csv:2: the test set has the label `maybe`, which the training set lacks; its labels are `no`, `yes`\n\
              both.csv:3: the id `1` is that of line 2 too\n\
-             \x20 hint: ids are unique in a file; without an id column the row number is the id",
+             \x20 hint: ids are unique in a data set; without an id column the row number is the id",
         ),
     ];
     let folder = Scratch::new();

@@ -16,7 +16,7 @@ fn a_first_example_with_a_label_of_its_own_is_fine_where_training_has_that_label
 }
 
 /// Guid, text, second text and label name of every example.
-fn contents(dataset: &Dataset, space: &LabelSpace) -> Vec<[String; 4]> {
+pub fn contents(dataset: &Dataset, space: &LabelSpace) -> Vec<[String; 4]> {
     let content = |example: &Example| {
         [
             example.guid.clone(),
