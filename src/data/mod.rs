@@ -37,7 +37,7 @@ pub(crate) use parquet::ParquetBatches;
 pub use read::{read_evaluation, read_training};
 pub use split::stratified_split;
 pub use table::{Column, Table};
-pub use tokenize::{TokenizedDataset, Tokenizer, Truncation};
+pub use tokenize::{TokenCache, TokenizedDataset, Tokenizer, Truncation};
 
 /// The position of an example in its data set, counted from 0 over all files of the set,
 /// headers and blank lines left out.

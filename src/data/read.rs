@@ -46,6 +46,7 @@ pub fn read_training(
         }
         if let Some(column) = &columns.true_label_column
             && !rows.has_true_labels
+            && !rows.rows.is_empty()
         {
             problems.push(no_true_labels(column, &rows.column_names).in_file(*path));
         }
@@ -302,14 +303,18 @@ fn columns_of(
         .collect()
 }
 
-/// Whether no other row of the whole set has the label of a file's first one.
+/// Whether no other row of the whole set has the label of a file's first one, but for the same
+/// row at the top of another file.
 fn first_label_is_unique(rows: &Content, read: &[FileRows]) -> bool {
     let Some(first) = rows.rows.first() else {
         return false;
     };
-    let all = || read.iter().flat_map(|(_, _, rows)| &rows.rows);
-    let same = all().filter(|row| row.label == first.label).take(2);
-    all().count() >= ROWS_TO_SUSPECT_A_HEADER && same.count() == 1
+    let n_rows: usize = read.iter().map(|(_, _, rows)| rows.rows.len()).sum();
+    let is_unique = read.iter().all(|(_, _, rows)| {
+        let mut others = rows.rows.iter().enumerate();
+        others.all(|(i, row)| row.label != first.label || (i == 0 && row.text == first.text))
+    });
+    n_rows >= ROWS_TO_SUSPECT_A_HEADER && is_unique
 }
 
 fn suspected_header(label: &str) -> Problem {

@@ -1,5 +1,7 @@
 //! Texts to token ids: a checkpoint's tokenizer, or a vocabulary made from the training texts.
 
+mod cache;
+
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -18,6 +20,8 @@ use crate::data::word_piece::{count_words, learn_pieces};
 use crate::data::{Dataset, Example, ExampleIndex, TokenizedExample};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
+
+pub use cache::TokenCache;
 
 /// The special tokens of BERT's vocabularies, in the order in which new ones are numbered.
 const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];

@@ -6,12 +6,16 @@ use std::path::Path;
 use candle_core::Device;
 
 use crate::config::Config;
-use crate::data::{Dataset, ExampleIndex, TokenizedDataset, Tokenizer, Truncation};
+use crate::data::{Dataset, ExampleIndex, TokenCache, TokenizedDataset, Tokenizer, Truncation};
 use crate::error::Result;
 use crate::model::{self, Classifier, ModelConfig};
 use crate::nn::Use;
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::run_folder::RunFolder;
+
+/// Where the tokens of large data sets are kept, in the output folder: the runs on the same data
+/// share it, and who deletes the results deletes it too.
+const TOKEN_CACHE: &str = ".cache/tokens";
 
 /// A model that is ready to be trained.
 pub struct ReadyModel {
@@ -74,8 +78,9 @@ impl ReadyModel {
         } else {
             Truncation::Refuse
         };
+        let cache = TokenCache::new(config.output_dir().join(TOKEN_CACHE));
         let tokenize = |dataset: &Dataset| {
-            let tokens = tokenizer.tokenize(dataset, max_length, truncation)?;
+            let tokens = cache.tokenize(&tokenizer, dataset, max_length, truncation)?;
             say_truncated(&tokens, dataset, max_length);
             Ok::<_, crate::error::Error>(tokens)
         };

@@ -20,6 +20,7 @@ mod select;
 mod sentence_piece;
 mod table;
 mod tokenizer;
+mod tokens;
 mod trackers;
 mod train;
 mod training_options;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::project::{LOOP, Project, tiny_project};
+use crate::project::{LOOP, Project, sentences, tiny_project};
 
 #[test]
 fn a_run_leaves_everything_that_the_summary_names() {

@@ -174,6 +174,13 @@ fn what_is_wrong_with_a_set_is_said_with_file_and_line() {
         "headed.txt:1: is this row a header? Its label `score` occurs nowhere else\n\
          \x20 hint: set `data.has_header` to `true` if it names the columns (and `data.label_column` to the label column's name), to `false` if it is an example",
     );
+    folder.write("headed_2.txt", "sentence\tscore\nc\t1\n");
+    let error = read(&folder, &["headed*"], |_| ()).unwrap_err();
+    let lines = error.problems().iter().map(|problem| folder.shown(problem));
+    let lines: Vec<String> = lines
+        .map(|text| text[..text.len().min(14)].to_owned())
+        .collect();
+    assert_eq!(lines, ["headed.txt:1: ", "headed_2.txt:1"]);
     let (dataset, _) = read(&folder, &["plain*.csv"], |_| ()).unwrap();
     let warnings: Vec<String> = dataset.warnings.iter().map(|w| folder.shown(w)).collect();
     assert_eq!(warnings, ["plain_2.csv:3: the text is empty"]);
