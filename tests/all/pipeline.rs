@@ -325,8 +325,8 @@ fn a_run_with_many_metrics_and_intervals_ends_well_on_a_control_set_of_one_class
     assert_eq!(found["control"]["classification_report"]["1"]["support"], 2);
     // The table is too wide for the metrics to stand side by side; test and control have
     // intervals.
-    let kappa = summary.lines().find(|line| line.starts_with("kappa "));
-    assert_eq!(kappa.unwrap().matches('[').count(), 2, "{summary}");
+    let loss = summary.lines().find(|line| line.starts_with("loss "));
+    assert_eq!(loss.unwrap().matches('[').count(), 2, "{summary}");
     assert!(summary.contains("undefined"), "{summary}");
     assert!(
         summary.contains("In metrics.yaml: classification_report."),
