@@ -6,9 +6,9 @@ use super::key_path::KeyPath;
 use super::metric::{Metric, metric_names};
 use super::nearest::alternatives;
 use super::paths::{ResultLocation, TABLE_EXTENSIONS, is_table, result_location};
-use super::selector::SelectorSpec;
+use super::selector::{SelectorSpec, Slice, SlicingScores};
 use super::source::KeyProblem;
-use super::types::{ClassWeights, Config, SelectorConfig};
+use super::types::{ClassWeights, Config, MetricConfig};
 
 /// One group of checks.
 type Check = fn(&Config) -> Vec<KeyProblem>;
@@ -88,9 +88,17 @@ fn metrics(config: &Config) -> Vec<KeyProblem> {
     let best_key = KeyPath::from("training.metric_for_best_model");
     let names = metric_names(&config.metrics);
     let mut problems = Vec::new();
+    if best == SlicingScores::NAME {
+        let message = format!("`{best_key}` is `{best}`, which is not a single number");
+        problems.push(KeyProblem::new(&best_key, message));
+    }
     for (i, metric) in config.metrics.iter().enumerate() {
         let entry = KeyPath::from("metrics").item(i);
         problems.extend(taken_name(config, &names, i));
+        if metric.name == SlicingScores::NAME {
+            problems.extend(slicing_scores(metric, &entry));
+            continue;
+        }
         match Metric::parse(metric) {
             // The entry without a name was reported already.
             Err(_) if metric.name.is_empty() => {}
@@ -145,22 +153,70 @@ fn taken_name(config: &Config, names: &[String], i: usize) -> Option<KeyProblem>
     Some(problem.hint("give it a `name_as` of its own, or leave one of them out"))
 }
 
+/// What is measured on slices: not a metric of its own, and so no best model goes by it.
+fn slicing_scores(config: &MetricConfig, entry: &KeyPath) -> Vec<KeyProblem> {
+    match SlicingScores::parse(config, entry) {
+        Err(problems) => problems,
+        Ok(scores) => {
+            let at = entry.key("args").key("metrics");
+            let wrong = |(name, metric): &(String, MetricConfig)| {
+                let problem = Metric::parse(metric).err()?;
+                let message = format!("`{name}` cannot be scored: {}", problem.message);
+                Some(KeyProblem::new(&at, message))
+            };
+            scores.metrics.iter().filter_map(wrong).collect()
+        }
+    }
+}
+
+/// Every selector is known and takes its arguments, and a slice is the same wherever it is named.
 fn selectors(config: &Config) -> Vec<KeyProblem> {
-    let check = |stage: &str, selectors: &[SelectorConfig]| -> Vec<KeyProblem> {
-        let named = selectors
+    let mut problems = Vec::new();
+    let mut slices: Vec<Slice> = Vec::new();
+    let testing = config.testing.iter().map(|t| ("testing", &t.selectors));
+    for (stage, selectors) in
+        std::iter::once(("training", &config.training.selectors)).chain(testing)
+    {
+        for (i, selector) in selectors
             .iter()
             .enumerate()
-            .filter(|(_, s)| !s.name.is_empty());
-        named
-            .filter_map(|(i, s)| SelectorSpec::parse(s, &format!("{stage}.selectors[{i}]")).err())
-            .flatten()
-            .collect()
-    };
-    let mut problems = check("training", &config.training.selectors);
-    if let Some(testing) = &config.testing {
-        problems.extend(check("testing", &testing.selectors));
+            .filter(|(_, s)| !s.name.is_empty())
+        {
+            let key = KeyPath::from(stage).key("selectors").item(i);
+            let found = match SelectorSpec::parse(selector, &key) {
+                Ok(spec) if is_repeating(&spec) && i + 1 < selectors.len() => {
+                    let message = "a selector that draws with replacement must be the last: the others take an example once";
+                    problems.push(KeyProblem::new(key.key("args").key("replacement"), message));
+                    spec
+                }
+                Ok(spec) => spec,
+                Err(found) => {
+                    problems.extend(found);
+                    continue;
+                }
+            };
+            for slice in found.slices() {
+                match slices.iter().find(|other| other.name == slice.name) {
+                    Some(other) if other != slice => {
+                        let name = &slice.name;
+                        let message =
+                            format!("there are two slices `{name}` that are not the same");
+                        let key = key.key("args").key("slices").key(name);
+                        let hint =
+                            "every slice is scored on all stages; give one of them another name";
+                        problems.push(KeyProblem::new(key, message).hint(hint));
+                    }
+                    Some(_) => {}
+                    None => slices.push(slice.clone()),
+                }
+            }
+        }
     }
     problems
+}
+
+fn is_repeating(selector: &SelectorSpec) -> bool {
+    matches!(selector, SelectorSpec::RandomUnderSampler(spec) if spec.replacement)
 }
 
 /// What the options of training need of each other.

@@ -30,7 +30,10 @@ pub use nearest::nearest;
 pub use paths::{ResultLocation, TABLE_EXTENSIONS, result_location};
 pub use read::{LoadedConfig, read};
 pub use schema::{json_schema, to_yaml};
-pub use selector::{Fractions, Region, SelectorSpec, Share};
+pub use selector::{
+    CellTest, CommandSpec, Condition, Fractions, LengthUnit, OVERALL, Program, Range, Region,
+    SamplingStrategy, SelectorSpec, Share, Slice, Slicing, SlicingScores, UnderSampling,
+};
 pub use source::{KeyProblem, Source};
 pub use tracking::{DvcConfig, DvcSetConfig, MlflowConfig, ReportTo};
 pub use types::*;

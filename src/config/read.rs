@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::metric::metric_names;
 use super::overrides::Override;
+use super::selector::{SelectorSpec, Slice};
 use super::source::{KeyProblem, Source};
 use super::types::{
     Config, CurriculumOrder, DEFAULT_CURRICULUM_COLUMN, DEFAULT_RANDOM_STATE, MetricConfig,
@@ -129,7 +130,8 @@ fn resolve(config: &mut Config, has_seed: bool, source: &Source) -> Vec<Problem>
     if config.metrics.is_empty() {
         config.metrics = MetricConfig::defaults();
     }
-    let best = &mut training.metric_for_best_model;
+    add_slice_columns(config);
+    let best = &mut config.training.metric_for_best_model;
     if let Some(name) = best.strip_prefix("eval_") {
         *best = name.to_owned();
     }
@@ -137,6 +139,20 @@ fn resolve(config: &mut Config, has_seed: bool, source: &Source) -> Vec<Problem>
         config.metrics.push(MetricConfig::with_default_args(best));
     }
     warnings
+}
+
+/// Asks for the columns that slices go by; what is wrong with a selector is found later.
+fn add_slice_columns(config: &mut Config) {
+    let testing = config.testing.iter().flat_map(|testing| &testing.selectors);
+    let selectors = config.training.selectors.iter().chain(testing);
+    let columns = &mut config.data.extra_columns;
+    for selector in selectors.filter_map(|config| SelectorSpec::parse(config, "").ok()) {
+        for column in selector.slices().iter().flat_map(Slice::columns) {
+            if !columns.contains(column) {
+                columns.push(column.clone());
+            }
+        }
+    }
 }
 
 /// One error of all problems in the order of the file, those of options last; too many are

@@ -1,62 +1,44 @@
 //! Selectors by name, with typed arguments.
 
-use std::fmt;
-use std::str::FromStr;
+mod arguments;
+mod command;
+mod regions;
+mod slices;
+mod under_sampling;
 
-use serde_json::Value;
-
-use super::fraction::Fraction;
 use super::key_path::KeyPath;
 use super::nearest::{alternatives, nearest};
 use super::source::KeyProblem;
 use super::types::SelectorConfig;
+use arguments::Arguments;
+
+pub use command::{CommandSpec, Program};
+pub use regions::{Fractions, Region, Share};
+pub use slices::{CellTest, Condition, LengthUnit, OVERALL, Range, Slice, Slicing, SlicingScores};
+pub use under_sampling::{SamplingStrategy, UnderSampling};
 
 /// What picks examples of a data set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SelectorSpec {
     /// Takes everything.
     Dummy,
     /// Takes a share of each region of the data map.
     DataCartography(Fractions),
+    /// Takes fewer examples of the larger classes.
+    RandomUnderSampler(UnderSampling),
+    /// Names subsets, and takes everything or those in some of them.
+    Slicing(Slicing),
+    /// Takes what a program prints.
+    Command(CommandSpec),
 }
 
-/// A way of picking examples by the data map, in the order in which they take turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Region {
-    /// The lowest confidence.
-    HardToLearn,
-    /// The highest confidence.
-    EasyToLearn,
-    /// The highest variability.
-    Ambiguous,
-    /// Any, each as likely.
-    Random,
-}
-
-/// How much each region gives, as a share of the whole training set; together more than 0
-/// and at most 1.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fractions {
-    /// The share with the lowest confidence.
-    pub hard_to_learn: Fraction,
-    /// The share with the highest confidence.
-    pub easy_to_learn: Fraction,
-    /// The share with the highest variability.
-    pub ambiguous: Fraction,
-    /// The share picked at random.
-    pub random: Fraction,
-}
-
-/// One region's share, as `--fraction ambiguous=0.33` gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
-    /// What to pick.
-    pub region: Region,
-    /// How much of the whole.
-    pub fraction: Fraction,
-}
-
-const NAMES: [&str; 2] = ["dummy", "data_cartography"];
+const NAMES: [&str; 5] = [
+    "dummy",
+    "data_cartography",
+    "random_under_sampler",
+    "slicing",
+    "command",
+];
 
 impl SelectorSpec {
     /// Reads a selector whose entry stands at the key path `at`.
@@ -67,11 +49,35 @@ impl SelectorSpec {
         let at = at.into();
         match config.name.replace('-', "_").as_str() {
             "dummy" => no_args(config, &at).map(|()| Self::Dummy),
-            "data_cartography" => fractions(config, &at).map(Self::DataCartography),
+            "data_cartography" => regions::fractions(config, &at).map(Self::DataCartography),
+            "random_under_sampler" => {
+                UnderSampling::parse(Arguments::new(config, &at)).map(Self::RandomUnderSampler)
+            }
+            "slicing" => Slicing::parse(Arguments::new(config, &at)).map(Self::Slicing),
+            "command" => CommandSpec::parse(Arguments::new(config, &at)).map(Self::Command),
             _ => Err(vec![KeyProblem::new(
                 at.key("name"),
                 unknown("selector", &config.name, &NAMES),
             )]),
+        }
+    }
+
+    /// The named subsets that it describes.
+    pub fn slices(&self) -> &[Slice] {
+        match self {
+            Self::Slicing(slicing) => &slicing.slices,
+            _ => &[],
+        }
+    }
+
+    /// Its name in configs and reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Dummy => NAMES[0],
+            Self::DataCartography(_) => NAMES[1],
+            Self::RandomUnderSampler(_) => NAMES[2],
+            Self::Slicing(_) => NAMES[3],
+            Self::Command(_) => NAMES[4],
         }
     }
 }
@@ -102,167 +108,5 @@ fn no_args(config: &SelectorConfig, at: &KeyPath) -> Result<(), Vec<KeyProblem>>
         Ok(())
     } else {
         Err(problems)
-    }
-}
-
-fn fractions(config: &SelectorConfig, at: &KeyPath) -> Result<Fractions, Vec<KeyProblem>> {
-    let args = at.key("args");
-    let mut problems = Vec::new();
-    let mut shares = Vec::new();
-    for (key, value) in &config.args {
-        let here = args.key(key);
-        match share(key, value, &here) {
-            Ok(share) => shares.push((key, share)),
-            Err(message) => problems.push(KeyProblem::new(here, message)),
-        }
-    }
-    for (i, (key, share)) in shares.iter().enumerate() {
-        let twin = shares[..i].iter().find(|(_, s)| s.region == share.region);
-        if let Some((other, _)) = twin {
-            problems.push(KeyProblem::new(
-                args.key(key),
-                format!("`{other}` and `{key}` are the same argument; give one of them"),
-            ));
-        }
-    }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let shares: Vec<Share> = shares.into_iter().map(|(_, share)| share).collect();
-    Fractions::from_shares(&shares).map_err(|message| {
-        let message = format!("`{args}`: {message}");
-        vec![KeyProblem::new(args, message)]
-    })
-}
-
-/// One argument; null means that it is not given, and so 0.
-fn share(key: &str, value: &Value, at: &KeyPath) -> Result<Share, String> {
-    let region = Region::from_str(key)?;
-    let fraction = match value {
-        Value::Null => Ok(Fraction::ZERO),
-        // The shortest decimal that is this number, which is what the user wrote.
-        Value::Number(number) => Fraction::parse(&number.to_string()),
-        _ => Err("expected a number from 0 to 1"),
-    };
-    let fraction = fraction.map_err(|expected| match value {
-        Value::Object(_) => format!("`{at}` is a mapping; {expected}"),
-        Value::Array(_) => format!("`{at}` is a list; {expected}"),
-        _ => format!("`{at}` is `{value}`; {expected}"),
-    })?;
-    Ok(Share { region, fraction })
-}
-
-impl Region {
-    /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 4] = [
-        Self::HardToLearn,
-        Self::EasyToLearn,
-        Self::Ambiguous,
-        Self::Random,
-    ];
-
-    /// Its name in configs, on the command line and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::HardToLearn => "hard_to_learn",
-            Self::EasyToLearn => "easy_to_learn",
-            Self::Ambiguous => "ambiguous",
-            Self::Random => "random",
-        }
-    }
-}
-
-impl fmt::Display for Region {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Region {
-    type Err = String;
-
-    /// Reads a name, in which `-` stands for `_`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = text.replace('-', "_");
-        let found = Self::ALL.into_iter().find(|region| region.name() == name);
-        found.ok_or_else(|| unknown("argument", text, &Self::ALL.map(Self::name)))
-    }
-}
-
-impl fmt::Display for Share {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.region, self.fraction)
-    }
-}
-
-impl FromStr for Share {
-    type Err = String;
-
-    /// Reads `ambiguous=0.33`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (region, fraction) = text
-            .split_once('=')
-            .ok_or_else(|| format!("`{text}` is not of the form NAME=FRACTION"))?;
-        Ok(Self {
-            region: region.parse()?,
-            fraction: fraction.parse()?,
-        })
-    }
-}
-
-impl Fractions {
-    /// Puts shares together; a region without one gives nothing.
-    ///
-    /// # Errors
-    /// A region with two shares; a sum of 0 or above 1.
-    pub fn from_shares(shares: &[Share]) -> Result<Self, String> {
-        let mut fractions = Self::default();
-        for (i, share) in shares.iter().enumerate() {
-            if shares[..i].iter().any(|other| other.region == share.region) {
-                return Err(format!("`{}` is given twice", share.region));
-            }
-            *fractions.share_mut(share.region) = share.fraction;
-        }
-        let sum = Fraction::sum(Region::ALL.map(|region| fractions.share(region)))
-            .map_err(|sum| format!("the fractions add up to {sum}; expected at most 1"))?;
-        if sum.is_zero() {
-            return Err("every fraction is 0; expected one above 0".to_owned());
-        }
-        Ok(fractions)
-    }
-
-    /// The share of one region.
-    pub fn share(&self, region: Region) -> Fraction {
-        match region {
-            Region::HardToLearn => self.hard_to_learn,
-            Region::EasyToLearn => self.easy_to_learn,
-            Region::Ambiguous => self.ambiguous,
-            Region::Random => self.random,
-        }
-    }
-
-    fn share_mut(&mut self, region: Region) -> &mut Fraction {
-        match region {
-            Region::HardToLearn => &mut self.hard_to_learn,
-            Region::EasyToLearn => &mut self.easy_to_learn,
-            Region::Ambiguous => &mut self.ambiguous,
-            Region::Random => &mut self.random,
-        }
-    }
-}
-
-impl fmt::Display for Fractions {
-    /// The regions that give something: `easy_to_learn=0.3, random=0.6`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let given = Region::ALL.map(|region| Share {
-            region,
-            fraction: self.share(region),
-        });
-        let given = given.iter().filter(|share| !share.fraction.is_zero());
-        for (i, share) in given.enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{share}")?;
-        }
-        Ok(())
     }
 }

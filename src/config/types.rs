@@ -304,7 +304,7 @@ pub enum ClassWeights {
 #[serde(default)]
 #[schemars(extend("required" = ["name"]))]
 pub struct SelectorConfig {
-    /// `dummy` (takes everything) or `data_cartography`.
+    /// `dummy` (takes everything), `data_cartography`, `random_under_sampler`, `slicing` or `command`.
     pub name: String,
     /// Its arguments; keys may use `-` or `_`.
     pub args: Map<String, Value>,

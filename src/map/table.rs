@@ -64,7 +64,8 @@ pub fn map_table(map: &DataMap, labels: &[String]) -> Table {
         .with("min_label_probs", reals(&|p| p.signals.min_label_probs))
 }
 
-/// What selectors need of a map: guids and the two coordinates, in the order of the rows.
+/// What selectors need of a map: guids, the two coordinates and whatever else is a number, in
+/// the order of the rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MapTable {
     /// The examples' ids.
@@ -73,7 +74,12 @@ pub struct MapTable {
     pub confidence: Vec<f64>,
     /// At least 0.
     pub variability: Vec<f64>,
+    /// The other columns of numbers by name, NaN where there is none.
+    pub others: Vec<(String, Vec<f64>)>,
 }
+
+/// Columns that hold no signal: what an example is, and the coordinates, which have fields.
+const NO_SIGNALS: [&str; 5] = ["guid", "index", "label", "confidence", "variability"];
 
 /// Reads a map, ours or another program's: any table with the columns `guid`, `confidence` and
 /// `variability`.
@@ -87,6 +93,7 @@ pub fn read_map(path: &Path) -> Result<MapTable> {
         guids: file.guids()?,
         confidence: file.reals("confidence")?,
         variability: file.reals("variability")?,
+        others: file.others(),
     })
 }
 
@@ -133,6 +140,14 @@ impl<'a> MapFile<'a> {
             }
             None => Ok(values),
         }
+    }
+
+    /// The columns of numbers that are no coordinates.
+    fn others(&self) -> Vec<(String, Vec<f64>)> {
+        let names = self.table.names().filter(|name| !NO_SIGNALS.contains(name));
+        names
+            .filter_map(|name| Some((name.to_owned(), self.table.reals(name)?)))
+            .collect()
     }
 
     /// What there is of a column that cannot be taken as `kind`.

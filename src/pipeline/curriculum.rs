@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::config::{CurriculumOrder, DEFAULT_CURRICULUM_COLUMN, LoadedConfig};
+use crate::config::{CurriculumOrder, DEFAULT_CURRICULUM_COLUMN, LoadedConfig, TrainingConfig};
 use crate::data::{Dataset, ExampleIndex, TokenizedDataset};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::map::read_map_column;
 use crate::pipeline::inputs::{Inputs, map_path};
+use crate::select::Selection;
 
 /// The value that each example of the training file is sorted by, or none where it is its
 /// number of tokens or there is no curriculum.
@@ -16,12 +17,13 @@ use crate::pipeline::inputs::{Inputs, map_path};
 pub fn curriculum_values(
     loaded: &LoadedConfig,
     training: &Dataset,
-    part: &[ExampleIndex],
+    selection: &Selection,
 ) -> Result<Option<Vec<f64>>> {
     let config = &loaded.config.training;
-    if !config.curriculum_learning {
+    if !config.curriculum_learning || order_of_a_command(config, selection).is_some() {
         return Ok(None);
     }
+    let part = selection.subset.indices();
     let key = "training.curriculum_order";
     let at_key = |problem: Problem| {
         let placed = loaded.source.problem(key, problem.message);
@@ -84,6 +86,15 @@ fn column_values(
     Ok(values)
 }
 
+/// The order in which a command printed the examples, where the config names no other.
+fn order_of_a_command<'a>(
+    config: &TrainingConfig,
+    selection: &'a Selection,
+) -> Option<&'a [ExampleIndex]> {
+    let order = selection.order.as_deref();
+    order.filter(|_| config.curriculum_order.is_none() && selection.repeats.is_empty())
+}
+
 /// The order of every epoch: the examples of the run by their values, ties by row; none for a
 /// run without a curriculum.
 pub fn curriculum(
@@ -95,11 +106,18 @@ pub fn curriculum(
     if !config.curriculum_learning {
         return None;
     }
+    if let Some(order) = order_of_a_command(config, &inputs.selection) {
+        let mut order = order.to_vec();
+        if config.curriculum_descending {
+            order.reverse();
+        }
+        return Some(order);
+    }
     let value = |index: ExampleIndex| match &inputs.curriculum_values {
         Some(values) => values[index as usize],
         None => tokens.length(index) as f64,
     };
-    let mut order = inputs.selection.subset.indices().to_vec();
+    let mut order = inputs.selection.draws();
     // A stable sort of ascending rows, so that ties keep the order of the file.
     if config.curriculum_descending {
         order.sort_by(|a, b| value(*b).total_cmp(&value(*a)));

@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
+use crate::config::metric::Metric;
 use crate::config::{
-    ClassWeights, Config, DatasetPath, LoadedConfig, ResultLocation, SelectorSpec, Source,
-    result_location,
+    ClassWeights, Config, DatasetPath, LoadedConfig, MetricConfig, ResultLocation, SelectorSpec,
+    Slice, SlicingScores, Source, result_location,
 };
 use crate::data::{
     DataFiles, Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training,
     stratified_split,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::map::{MapTable, read_map};
 use crate::metrics;
 use crate::pipeline::curriculum::curriculum_values;
 use crate::pipeline::model_source::ModelSource;
 use crate::random::{Purpose, Stream};
-use crate::select::{Selection, run_selectors};
+use crate::select::{Chain, Commands, Selection, run_selectors};
 use crate::train::MetricSet;
 
 /// The data of a run.
@@ -39,6 +40,10 @@ pub struct Inputs {
     pub stages: Vec<EvaluationSet>,
     /// What is measured.
     pub metrics: MetricSet,
+    /// The named subsets that are scored on every stage.
+    pub slices: Vec<Slice>,
+    /// What is measured on them.
+    pub slice_metrics: MetricSet,
     /// What to start from, which may have to be fetched.
     pub model: ModelSource,
 }
@@ -60,7 +65,7 @@ pub struct EvaluationSet {
     /// The whole file.
     pub dataset: Dataset,
     /// What the selectors leave of it.
-    pub subset: Subset,
+    pub selection: Selection,
     results_file: Option<PathBuf>,
 }
 
@@ -77,32 +82,33 @@ impl Inputs {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn read(loaded: &LoadedConfig) -> Result<Self> {
+    pub fn read(loaded: &LoadedConfig, commands: Commands) -> Result<Self> {
         let LoadedConfig { config, source, .. } = loaded;
         let model = ModelSource::find(config, source)?;
-        let (training, labels) = files(config, &config.training.dataset_path)
+        let (mut training, labels) = files(config, &config.training.dataset_path)
             .and_then(|files| read_training(files, &config.data, config.model.num_labels))
             .map_err(|e| at_key(e, source, "training.dataset_path"))?;
         say_warnings(&training);
         let metrics = MetricSet::new(&config.metrics);
-        for (i, (_, metric)) in metrics.metrics.iter().enumerate() {
+        let slice_metrics = slice_metric_set(config, &metrics);
+        let positions = metric_positions(config);
+        for ((_, metric), i) in metrics.metrics.iter().zip(positions) {
             metrics::check(metric, labels.names()).map_err(|e| in_metric(&e, source, i))?;
         }
-        let (validation, training_part) = validation_set(config, source, &training, &labels)?;
-        let stages = evaluation_sets(config, source, &labels)?;
-        let selection = run_selectors(
-            &super::selectors(&config.training.selectors, "training")?,
-            &training,
-            training_part.clone(),
-            &mut || find_map(config, source),
-            config.random_state,
-        )?;
-        for line in &selection.report {
-            tracing::info!("selected by {line}");
+        let position = config.metrics.iter().position(is_slicing_scores);
+        for (_, metric) in &slice_metrics.metrics {
+            let position = position.unwrap_or_default();
+            metrics::check(metric, labels.names()).map_err(|e| in_metric(&e, source, position))?;
         }
-        let selected = selection.subset.indices();
-        let curriculum_values = curriculum_values(loaded, &training, selected)?;
-        let class_weights = class_weights(loaded, &training, &labels, &selection.subset)?;
+        let (validation, training_part) = validation_set(config, source, &training, &labels)?;
+        let stages = evaluation_sets(loaded, &labels, commands)?;
+        let selectors = super::selectors(&config.training.selectors, "training")?;
+        let part = training_part.clone();
+        let chain = (&*selectors, "train", "training");
+        let selection = select(loaded, chain, &labels, commands, &mut training, part)?;
+        let slices = slices(config)?;
+        let curriculum_values = curriculum_values(loaded, &training, &selection)?;
+        let class_weights = class_weights(loaded, &training, &labels, &selection.draws())?;
         Ok(Self {
             training,
             labels,
@@ -113,6 +119,8 @@ impl Inputs {
             validation,
             stages,
             metrics,
+            slices,
+            slice_metrics,
             model,
         })
     }
@@ -123,17 +131,17 @@ fn class_weights(
     loaded: &LoadedConfig,
     training: &Dataset,
     labels: &LabelSpace,
-    subset: &Subset,
+    examples: &[ExampleIndex],
 ) -> Result<Option<Vec<f32>>> {
     match &loaded.config.training.class_weights {
         None => Ok(None),
         Some(ClassWeights::Balanced) => {
             let mut counts = vec![0_usize; labels.len()];
-            for (_, example) in subset.examples(training) {
-                counts[example.label as usize] += 1;
+            for index in examples {
+                counts[training.examples[*index as usize].label as usize] += 1;
             }
             let n_present = counts.iter().filter(|n| **n > 0).count();
-            let mean = subset.len() as f64 / n_present as f64;
+            let mean = examples.len() as f64 / n_present as f64;
             // A class that is not trained on has no examples to weigh.
             let weight = |n: &usize| if *n > 0 { mean / *n as f64 } else { 1.0 };
             Ok(Some(counts.iter().map(|n| weight(n) as f32).collect()))
@@ -160,6 +168,85 @@ fn files(config: &Config, path: &DatasetPath) -> Result<DataFiles> {
     DataFiles::find(&config.data.data_dir, path.names())
 }
 
+fn is_slicing_scores(metric: &MetricConfig) -> bool {
+    metric.name == SlicingScores::NAME
+}
+
+/// Where the metrics of the set stand in the config.
+fn metric_positions(config: &Config) -> impl Iterator<Item = usize> {
+    let metrics = config.metrics.iter().enumerate();
+    metrics
+        .filter(|(_, metric)| !is_slicing_scores(metric))
+        .map(|(i, _)| i)
+}
+
+/// What is measured on slices: what `slicing_scores` says, else all that the run measures.
+fn slice_metric_set(config: &Config, metrics: &MetricSet) -> MetricSet {
+    let Some(entry) = config
+        .metrics
+        .iter()
+        .find(|metric| is_slicing_scores(metric))
+    else {
+        return metrics.clone();
+    };
+    // What cannot be parsed was refused when the config was read.
+    let scores = SlicingScores::parse(entry, &"metrics".into());
+    let named = scores.map(|scores| scores.metrics).unwrap_or_default();
+    let named = named.into_iter();
+    MetricSet {
+        metrics: named
+            .filter_map(|(name, metric)| Some((name, Metric::parse(&metric).ok()?)))
+            .collect(),
+    }
+}
+
+/// The slices of all selectors, each once.
+fn slices(config: &Config) -> Result<Vec<Slice>> {
+    let mut slices: Vec<Slice> = Vec::new();
+    let testing = config.testing.iter().map(|t| (&t.selectors, "testing"));
+    let training = std::iter::once((&config.training.selectors, "training"));
+    for (configs, key) in training.chain(testing) {
+        for selector in super::selectors(configs, key)? {
+            let new = selector.slices().iter();
+            let new = new.filter(|slice| slices.iter().all(|other| other.name != slice.name));
+            slices.extend(new.cloned().collect::<Vec<_>>());
+        }
+    }
+    Ok(slices)
+}
+
+/// Runs the selectors of the stage and config section that `chain` names, and says what they do.
+fn select(
+    loaded: &LoadedConfig,
+    (selectors, stage, key): (&[SelectorSpec], &str, &str),
+    labels: &LabelSpace,
+    commands: Commands,
+    dataset: &mut Dataset,
+    start: Subset,
+) -> Result<Selection> {
+    let LoadedConfig { config, source, .. } = loaded;
+    let place = |position: usize, argument: &str, problem: Problem| {
+        let key = format!("{key}.selectors[{position}].args.{argument}");
+        let mut placed = source.problem(&key, problem.message);
+        placed.hint = problem.hint;
+        placed
+    };
+    let chain = Chain {
+        selectors,
+        stage,
+        labels,
+        seed: config.random_state,
+        commands,
+        place: &place,
+    };
+    let mut map = || find_map(config, source);
+    let selection = run_selectors(&chain, dataset, start, &mut map)?;
+    for step in &selection.steps {
+        tracing::info!("{stage}: selected by {}", step.report);
+    }
+    Ok(selection)
+}
+
 fn validation_set(
     config: &Config,
     source: &Source,
@@ -183,27 +270,28 @@ fn validation_set(
 }
 
 fn evaluation_sets(
-    config: &Config,
-    source: &Source,
+    loaded: &LoadedConfig,
     labels: &LabelSpace,
+    commands: Commands,
 ) -> Result<Vec<EvaluationSet>> {
+    let LoadedConfig { config, source, .. } = loaded;
     let mut sets = Vec::new();
     let mut add = |stage: String,
                    key: &str,
                    path: &DatasetPath,
                    selectors: &[SelectorSpec],
                    results_file: &Option<PathBuf>| {
-        let dataset = files(config, path)
+        let mut dataset = files(config, path)
             .and_then(|files| read_evaluation(files, &config.data, labels, &stage))
             .map_err(|e| at_key(e, source, &format!("{key}.dataset_path")))?;
         say_warnings(&dataset);
         let all = dataset.all();
-        let mut map = || find_map(config, source);
-        let subset = run_selectors(selectors, &dataset, all, &mut map, config.random_state)?.subset;
+        let chain = (selectors, stage.as_str(), key);
+        let selection = select(loaded, chain, labels, commands, &mut dataset, all)?;
         sets.push(EvaluationSet {
             stage,
             dataset,
-            subset,
+            selection,
             results_file: results_file.clone(),
         });
         Ok::<_, Error>(())

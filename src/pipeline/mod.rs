@@ -13,6 +13,8 @@ mod progress;
 mod ready_model;
 mod records;
 mod run_folder;
+mod selection_record;
+mod slices;
 mod stages;
 mod summary;
 mod tracking;
@@ -28,6 +30,7 @@ use crate::map::{DataMap, Variability, map_of_dynamics, map_table};
 use crate::nn::CrossEntropy;
 use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use crate::report::raster;
+use crate::select::Commands;
 use crate::train::{
     Callback, EarlyStopping, FreezeProblem, Outcome, Training, Validation, learning_rate_shares,
     train,
@@ -76,7 +79,7 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
     let device = open_device(device)?;
     let loaded = read_config(options)?;
     let config = &loaded.config;
-    let inputs = Inputs::read(&loaded)?;
+    let inputs = Inputs::read(&loaded, Commands::Run)?;
     dvc::check(config);
     let mut tracking = Tracking::connect(&loaded)?;
     let checkpoint = inputs.model.bring(&loaded.source, console)?;
@@ -84,7 +87,7 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
     let run = RunFolder::create(config, &inputs, console)?;
     run.write_config(config)?;
     tracking.start(config, &run)?;
-    run.write_selection(&inputs)?;
+    selection_record::write(&run, &inputs)?;
     let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
     let mut records = Records::new(&run, &config.training);
     let watchers = (&mut records, &mut tracking);
@@ -115,7 +118,7 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
 /// As [`run_loop`], short of training.
 pub fn validate(options: &ConfigOptions) -> Result<()> {
     let loaded = read_config(options)?;
-    let inputs = Inputs::read(&loaded)?;
+    let inputs = Inputs::read(&loaded, Commands::Describe)?;
     summary::print_plan(&loaded.config, &inputs)
 }
 
@@ -168,6 +171,7 @@ fn train_and_record(
         dataset: &inputs.training,
         tokens: &model.tokens.training,
         subset: &inputs.selection.subset,
+        repeats: &inputs.selection.repeats,
         curriculum: curriculum.as_deref(),
         loss: &loss,
         learning_rate_shares: &shares,

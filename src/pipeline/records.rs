@@ -12,7 +12,7 @@ use crate::fsio;
 use crate::metrics::Interval;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::stages::StageResult;
-use crate::train::{Callback, EvaluationEnd, Outcome, Plan, StageMetrics, StepEnd};
+use crate::train::{Callback, EvaluationEnd, Outcome, Plan, StepEnd};
 
 /// The callback that keeps the records; no clock, host name or path is in them.
 pub struct Records {
@@ -57,12 +57,9 @@ impl Records {
                 outcome.best_epoch,
                 outcome.n_steps,
                 &result.stage,
-                &result.metrics,
+                result.to_json(),
             )?;
-            stages.insert(
-                result.stage.clone(),
-                Value::Object(result.metrics.to_json()),
-            );
+            stages.insert(result.stage.clone(), Value::Object(result.to_json()));
             if !result.intervals.is_empty() {
                 intervals.insert(result.stage.clone(), intervals_to_json(&result.intervals));
             }
@@ -111,13 +108,13 @@ impl Records {
         epoch: usize,
         step: usize,
         stage: &str,
-        metrics: &StageMetrics,
+        numbers: Map<String, Value>,
     ) -> Result<()> {
         let mut line = Map::new();
         line.insert("epoch".into(), json!(epoch + 1));
         line.insert("step".into(), json!(step));
         line.insert("stage".into(), json!(stage));
-        line.extend(metrics.to_json());
+        line.extend(numbers);
         self.history.push_str(&Value::Object(line).to_string());
         self.history.push('\n');
         fsio::write(&self.history_path, self.history.as_bytes())
@@ -168,7 +165,7 @@ impl Callback for Records {
         }
         entry.insert("step".into(), json!(step));
         self.log.push(Value::Object(entry));
-        self.add_to_history(epoch, step, stage, metrics)?;
+        self.add_to_history(epoch, step, stage, metrics.to_json())?;
         Ok(ControlFlow::Continue(()))
     }
 

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Config, ResultLocation, result_location, to_yaml};
-use crate::data::{Column, Table};
 use crate::error::{Error, Result};
 use crate::fsio;
 use crate::pipeline::Console;
 use crate::pipeline::inputs::{EvaluationSet, Inputs};
+use crate::pipeline::selection_record;
 
 /// What a complete run has: names, sizes and hashes of its files.
 const MANIFEST: &str = "manifest.json";
@@ -91,40 +91,6 @@ impl RunFolder {
     pub fn write_config(&self, config: &Config) -> Result<()> {
         let text = to_yaml(config)?;
         fsio::write(&self.path.join("config.resolved.yaml"), text.as_bytes())
-    }
-
-    /// Writes `selection.csv`, one row per pick, if a selector picked by the map.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn write_selection(&self, inputs: &Inputs) -> Result<()> {
-        let picks = &inputs.selection.picks;
-        if picks.is_empty() {
-            return Ok(());
-        }
-        let guid = |index: u32| inputs.training.examples[index as usize].guid.clone();
-        Table::new()
-            .with(
-                "guid",
-                Column::Text(picks.iter().map(|p| guid(p.index)).collect()),
-            )
-            .with(
-                "index",
-                Column::Integer(picks.iter().map(|p| i64::from(p.index)).collect()),
-            )
-            .with(
-                "region",
-                Column::Text(picks.iter().map(|p| p.region.name().to_owned()).collect()),
-            )
-            .with(
-                "rank",
-                Column::Integer(picks.iter().map(|p| p.rank as i64).collect()),
-            )
-            .with(
-                "score",
-                Column::Real(picks.iter().map(|p| p.score.unwrap_or(f64::NAN)).collect()),
-            )
-            .write(&self.path.join("selection.csv"))
     }
 
     /// The names of the run's files so far, sorted, with `/`; those that hold times are left out.
@@ -206,7 +172,6 @@ fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
         "data_map.svg",
         "history.jsonl",
         "metrics.yaml",
-        "selection.csv",
         "trainer_state.json",
         "training_dynamics",
         LOG,
@@ -214,6 +179,7 @@ fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
     ];
     let mut names: Vec<PathBuf> = fixed.iter().map(PathBuf::from).collect();
     let results = inputs.stages.iter().map(EvaluationSet::results_file);
+    names.extend(selection_record::names(inputs).map(PathBuf::from));
     let others = [
         config.training.data_cartography_results.clone(),
         config.model.output_path.clone(),

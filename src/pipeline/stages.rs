@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::config::Config;
+use serde_json::{Map, Value};
+
+use crate::config::{Config, SlicingScores};
 use crate::data::{Column, Dataset, ExampleIndex, Table, TokenizedDataset};
 use crate::error::Result;
 use crate::metrics::{Interval, Resampling};
 use crate::pipeline::Console;
-use crate::pipeline::inputs::Inputs;
+use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::ready_model::ReadyModel;
 use crate::pipeline::run_folder::RunFolder;
+use crate::pipeline::slices;
 use crate::train::{Predictions, StageMetrics, predict};
 
 /// What was measured on one stage.
@@ -23,6 +26,8 @@ pub struct StageResult {
     /// Where the loss and the single numbers lie with other examples of this kind, for test and
     /// control sets on request.
     pub intervals: Vec<(String, Interval)>,
+    /// The numbers of the named subsets: metric to slice to value; none without slices.
+    pub slicing_scores: Option<Map<String, Value>>,
     /// Where the predictions lie, for test and control sets.
     pub predictions: Option<PathBuf>,
 }
@@ -40,43 +45,50 @@ pub fn evaluate_all(
     console: &Console,
 ) -> Result<Vec<StageResult>> {
     let mut results = Vec::new();
-    let mut measure = |stage: &str, tokens: &TokenizedDataset, indices: &[ExampleIndex]| {
-        let bar = console.bar(indices.len() as u64);
-        let predictions = predict(&model.classifier, tokens, indices, |n| {
-            if let Some(bar) = &bar {
-                bar.inc(n as u64);
+    let mut measure =
+        |stage: &str, dataset: &Dataset, tokens: &TokenizedDataset, indices: &[ExampleIndex]| {
+            let bar = console.bar(indices.len() as u64);
+            let predictions = predict(&model.classifier, tokens, indices, |n| {
+                if let Some(bar) = &bar {
+                    bar.inc(n as u64);
+                }
+            })?;
+            if let Some(bar) = bar {
+                bar.finish_and_clear();
             }
-        })?;
-        if let Some(bar) = bar {
-            bar.finish_and_clear();
-        }
-        let metrics = inputs
-            .metrics
-            .measure(&predictions, inputs.labels.names())?;
-        for warning in &metrics.warnings {
-            tracing::warn!("{stage}: {warning}");
-        }
-        results.push(StageResult {
-            stage: stage.to_owned(),
-            n_examples: indices.len(),
-            metrics,
-            intervals: Vec::new(),
-            predictions: None,
-        });
-        Ok::<_, crate::error::Error>(predictions)
-    };
+            let metrics = inputs
+                .metrics
+                .measure(&predictions, inputs.labels.names())?;
+            for warning in &metrics.warnings {
+                tracing::warn!("{stage}: {warning}");
+            }
+            results.push(StageResult {
+                stage: stage.to_owned(),
+                n_examples: indices.len(),
+                metrics,
+                intervals: Vec::new(),
+                slicing_scores: slices::score(inputs, stage, dataset, &predictions),
+                predictions: None,
+            });
+            Ok::<_, crate::error::Error>(predictions)
+        };
 
     measure(
         "train",
+        &inputs.training,
         &model.tokens.training,
-        inputs.selection.subset.indices(),
+        &inputs.selection.draws(),
     )?;
     if let Some((tokens, indices)) = model.tokens.validation(inputs) {
-        measure("validation", tokens, indices)?;
+        let dataset = match &inputs.validation {
+            ValidationSet::File(dataset) => dataset,
+            _ => &inputs.training,
+        };
+        measure("validation", dataset, tokens, indices)?;
     }
     let mut shown = Vec::new();
     for (i, (set, tokens)) in inputs.stages.iter().zip(&model.tokens.stages).enumerate() {
-        let predictions = measure(&set.stage, tokens, set.subset.indices())?;
+        let predictions = measure(&set.stage, &set.dataset, tokens, &set.selection.draws())?;
         let name = set.results_file();
         let table = prediction_table(&predictions, &set.dataset, inputs.labels.names());
         table.write(&run.result_path(&name))?;
@@ -109,6 +121,18 @@ fn intervals(
     };
     let labels = inputs.labels.names();
     inputs.metrics.intervals(predictions, labels, &resampling)
+}
+
+impl StageResult {
+    /// Names to values as files have them: the loss, the metrics, the slices' scores.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut numbers = self.metrics.to_json();
+        if let Some(scores) = &self.slicing_scores {
+            let name = SlicingScores::NAME.to_owned();
+            numbers.insert(name, Value::Object(scores.clone()));
+        }
+        numbers
+    }
 }
 
 fn prediction_table(predictions: &Predictions, dataset: &Dataset, labels: &[String]) -> Table {

@@ -11,6 +11,7 @@ use crate::pipeline::ConfigOptions;
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::ready_model::thousands;
 use crate::pipeline::run_folder::RunFolder;
+use crate::pipeline::selection_record;
 use crate::pipeline::stages::StageResult;
 use crate::train::Outcome;
 
@@ -57,7 +58,7 @@ pub fn print(
         add("table of the map", table.display().to_string());
         add("training dynamics", shown("training_dynamics"));
     }
-    if !inputs.selection.picks.is_empty() {
+    if selection_record::is_worth_a_record(&inputs.selection) {
         add("selected examples", shown("selection.csv"));
     }
     add("metrics", shown("metrics.yaml"));
@@ -95,11 +96,14 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
         file(&inputs.training.path, inputs.training.len()),
     );
     line("classes", inputs.labels.names().join(", "));
-    if inputs.selection.subset.len() < inputs.training.len() {
+    if inputs.selection.n_draws() < inputs.training.len() {
         line(
             "trained on",
-            format!("{} examples", thousands(inputs.selection.subset.len())),
+            format!("{} examples", thousands(inputs.selection.n_draws())),
         );
+    }
+    for step in &inputs.selection.steps {
+        line("selected by", step.report.clone());
     }
     match &inputs.validation {
         ValidationSet::None => line("validation", "none: the last epoch's model is kept".into()),
@@ -112,7 +116,10 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
         }
     }
     for set in &inputs.stages {
-        line(&set.stage, file(&set.dataset.path, set.subset.len()));
+        line(&set.stage, file(&set.dataset.path, set.selection.n_draws()));
+        for step in &set.selection.steps {
+            line("selected by", step.report.clone());
+        }
     }
     line("model", inputs.model.plan(&config.model.model_name));
     line("results", config.output_dir().display().to_string());

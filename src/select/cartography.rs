@@ -4,11 +4,24 @@
 //! easy-to-learn ones the highest, ambiguous ones the highest variability.
 
 use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 
 use crate::config::{Fractions, Region};
-use crate::data::ExampleIndex;
+use crate::data::{Dataset, ExampleIndex, Subset};
+use crate::error::{Error, Problem, Result};
+use crate::map::MapTable;
 use crate::random::{Purpose, Stream};
-use crate::select::Coordinates;
+
+/// An example's place on the map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Coordinates {
+    /// The example's row in its file.
+    pub index: ExampleIndex,
+    /// In [0, 1].
+    pub confidence: f64,
+    /// At least 0.
+    pub variability: f64,
+}
 
 /// One example that was picked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,8 +80,7 @@ pub(super) fn select_with(
                 Region::Random => None,
             },
         }));
-        let taken: std::collections::HashSet<ExampleIndex> =
-            ranked.iter().map(|c| c.index).collect();
+        let taken: HashSet<ExampleIndex> = ranked.iter().map(|c| c.index).collect();
         left.retain(|example| !taken.contains(&example.index));
     }
     picks
@@ -103,4 +115,66 @@ pub(super) fn describe(fractions: &Fractions, n_examples: usize, picks: &[Pick])
         picks.len(),
         parts.join(", ")
     )
+}
+
+/// The coordinates of the subset's examples, in the order of their rows.
+pub(super) fn coordinates_of(
+    map: &MapTable,
+    dataset: &Dataset,
+    subset: &Subset,
+    stage: &str,
+) -> Result<Vec<Coordinates>> {
+    let rows = map_rows(map, dataset, subset, stage)?;
+    let examples = subset.indices().iter().zip(rows);
+    let coordinates = examples.map(|(index, row)| Coordinates {
+        index: *index,
+        confidence: map.confidence[row],
+        variability: map.variability[row],
+    });
+    Ok(coordinates.collect())
+}
+
+/// The map's row of each of the subset's examples.
+pub(super) fn map_rows(
+    map: &MapTable,
+    dataset: &Dataset,
+    subset: &Subset,
+    stage: &str,
+) -> Result<Vec<usize>> {
+    let rows: HashMap<&str, usize> = map
+        .guids
+        .iter()
+        .enumerate()
+        .map(|(row, guid)| (guid.as_str(), row))
+        .collect();
+    let mut missing = Vec::new();
+    let mut found = Vec::with_capacity(subset.len());
+    for (_, example) in subset.examples(dataset) {
+        match rows.get(example.guid.as_str()) {
+            Some(row) => found.push(*row),
+            None => missing.push(example.guid.as_str()),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let (stage, hint) = match stage {
+        "train" => (
+            "training",
+            "the map must come from this training set: make it anew with `perform_data_cartography: true`, or set `training.data_cartography_results`",
+        ),
+        other => (
+            other,
+            "the map must have this set's ids; that of a training set has others",
+        ),
+    };
+    let message = format!(
+        "{} of {} {stage} examples are not in the data map, the first of them `{}`",
+        missing.len(),
+        subset.len(),
+        missing[0]
+    );
+    Err(Error::data(
+        Problem::new(message).in_file(&dataset.path).hint(hint),
+    ))
 }

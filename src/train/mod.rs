@@ -37,7 +37,9 @@ pub struct Training<'a> {
     pub tokens: &'a TokenizedDataset,
     /// The examples to train on.
     pub subset: &'a Subset,
-    /// The same examples in the order of every epoch; none: a new random order in each.
+    /// Those of them that are trained on more than once in an epoch, once for each further time.
+    pub repeats: &'a [ExampleIndex],
+    /// All of these in the order of every epoch; none: a new random order in each.
     pub curriculum: Option<&'a [ExampleIndex]>,
     /// What is made small.
     pub loss: &'a CrossEntropy,
@@ -215,20 +217,20 @@ fn record_epoch(
     )
 }
 
-/// The examples of an epoch in the order in which they are trained on: each once, in the
-/// curriculum's order or in a new random one.
+/// The examples of an epoch in the order in which they are trained on: each once, or as often
+/// as it was drawn, in the curriculum's order or in a new random one.
 fn order(training: &Training<'_>, epoch: usize) -> Vec<ExampleIndex> {
     if let Some(curriculum) = training.curriculum {
         return curriculum.to_vec();
     }
-    let mut order = training.subset.indices().to_vec();
+    let mut order = [training.subset.indices(), training.repeats].concat();
     Stream::new(training.seed, Purpose::Order, epoch as u32, 0).shuffle(&mut order);
     order
 }
 
 fn plan(training: &Training<'_>) -> Plan {
     let config = training.config;
-    let n_examples = training.subset.len();
+    let n_examples = training.subset.len() + training.repeats.len();
     Plan {
         n_epochs: config.epochs,
         n_examples,

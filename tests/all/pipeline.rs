@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::project::{LOOP, Project, sentences, tiny_project};
+use crate::project::{CONFIG, LOOP, Project, sentences, tiny_project};
 
 #[test]
 fn a_run_leaves_everything_that_the_summary_names() {
@@ -166,6 +166,193 @@ fn a_subset_run_trains_on_what_the_map_of_the_earlier_run_picks() {
     assert_eq!(shown, Path::new("runs/0001/map.jsonl"));
     let shown = fs::read_link(project.path().join("out/metrics.yaml")).unwrap();
     assert_eq!(shown, Path::new("runs/0002/metrics.yaml"));
+}
+
+/// The tiny project's config with selectors, a map neither made nor asked for.
+fn with_selectors(training: &str, testing: &str) -> String {
+    CONFIG
+        .replace(
+            "perform_data_cartography: true",
+            "perform_data_cartography: false",
+        )
+        .replace("epochs: 3", &format!("epochs: 1\n  selectors: {training}"))
+        .replace(
+            "testing: {dataset_path: test.csv}",
+            &format!("testing: {{dataset_path: test.csv, selectors: {testing}}}"),
+        )
+}
+
+#[test]
+fn a_run_says_what_its_selectors_took_and_scores_its_slices() {
+    let project = tiny_project();
+    let selectors = "
+    - {name: slicing, args: {slices: {film: {pattern: film}, first: {column: id, in: [train-0, test-0]}}}}
+    - {name: command, args: {command: \"sed -n 's/lovely/splendid/; 3,$p'\"}}
+    - {name: random_under_sampler, args: {sampling_strategy: {'0': 10}}}";
+    let testing = "[{name: slicing, args: {slices: {music: {pattern: music}, film: {pattern: film}}, keep: [music, film]}}]";
+    project.write("run.yaml", &with_selectors(selectors, testing));
+    let plan = project.succeed(&["validate", "--config", "run.yaml"]);
+    assert!(
+        plan.contains("would run `sed -n 's/lovely/splendid/; 3,$p'` on 36 examples"),
+        "{plan}"
+    );
+    assert!(!project.path().join("out").exists());
+
+    let summary = project.succeed(&LOOP);
+    assert!(summary.contains("selection.csv"), "{summary}");
+    let steps: Value = serde_yaml::from_str(&project.read("out/selection.yaml")).unwrap();
+    let flow = |stage: &str| -> Vec<(u64, u64)> {
+        let steps = steps[stage].as_array().unwrap().iter();
+        let n = |step: &Value, key: &str| step[key].as_u64().unwrap();
+        steps
+            .map(|s| (n(s, "examples_in"), n(s, "examples_out")))
+            .collect()
+    };
+    let train = flow("train");
+    assert_eq!(train[..2], [(36, 36), (36, 34)]);
+    let test = flow("test");
+    assert!(test[0].0 == 10 && test[0].1 < 10, "{test:?}");
+    // A line for everyone who is in, and for everyone who is out.
+    let n_lines = |name: &str| project.read(name).lines().count() - 1;
+    let n_out = train[2].1 as usize;
+    assert_eq!(n_lines("out/selection.csv"), n_out);
+    assert_eq!(n_lines("out/selection_dropped.csv"), 36 - n_out);
+    assert_eq!(n_lines("out/selection_test.csv"), test[0].1 as usize);
+    assert_eq!(
+        n_lines("out/selection_test_dropped.csv"),
+        10 - test[0].1 as usize
+    );
+    let header = project.read("out/selection.csv");
+    assert!(
+        header.starts_with("guid,index,slice_film,slice_first,slice_music\n"),
+        "{header}"
+    );
+    let texts = project.read("out/selection_texts.jsonl");
+    let n_new = steps["train"][1]["new_texts"].as_u64().unwrap();
+    assert!(
+        n_new > 0 && texts.lines().count() == n_new as usize,
+        "{texts}"
+    );
+    assert!(
+        texts
+            .lines()
+            .all(|l| l.contains("splendid") && l.contains("lovely")),
+        "{texts}"
+    );
+
+    let metrics: Value = serde_yaml::from_str(&project.read("out/metrics.yaml")).unwrap();
+    for stage in ["train", "validation", "test", "control"] {
+        let scores = &metrics[stage]["slicing_scores"];
+        let n = &scores["n_examples"];
+        assert!(n["film"].as_u64() <= n["overall"].as_u64(), "{stage} {n}");
+        assert_eq!(
+            scores["accuracy_score"]["overall"],
+            metrics[stage]["accuracy_score"]
+        );
+        assert_eq!(scores["f1_score"]["overall"], metrics[stage]["f1_score"]);
+    }
+    let test = &metrics["test"]["slicing_scores"];
+    assert_eq!(
+        test["n_examples"]["overall"],
+        json!(steps["test"][0]["examples_out"])
+    );
+    // None of the control set is in this one.
+    let first = &metrics["control"]["slicing_scores"];
+    assert_eq!(first["n_examples"]["first"], json!(0));
+    assert_eq!(first["accuracy_score"]["first"], Value::Null);
+    let history = project.read("out/history.jsonl");
+    assert!(
+        history.lines().last().unwrap().contains("slicing_scores"),
+        "{history}"
+    );
+}
+
+/// The Python project scores slices as a metric, by Snorkel's names, of what a selector left.
+#[test]
+fn the_python_projects_slicing_config_runs() {
+    let project = tiny_project();
+    let config = with_selectors(
+        "[{name: dummy, args: {}}, {name: slicing, args: {result_file: slicing/train_slicing.pickle, list_of_slicing_functions: [short, long]}}]",
+        "[{name: slicing, args: {result_file: slicing/test_slicing.pickle}}]",
+    );
+    let metrics = "
+metrics:
+  - {name: f1_score, args: {average: macro}}
+  - {name: slicing_scores, args: {base_directory: 'slicing/', default_file_name: slicing.pickle}}
+";
+    project.write("run.yaml", &format!("{config}{metrics}"));
+    project.succeed(&LOOP);
+    let metrics: Value = serde_yaml::from_str(&project.read("out/metrics.yaml")).unwrap();
+    let scores = metrics["test"]["slicing_scores"].as_object().unwrap();
+    assert_eq!(
+        scores.keys().collect::<Vec<_>>(),
+        ["n_examples", "accuracy"]
+    );
+    assert_eq!(
+        scores["n_examples"],
+        json!({"overall": 10, "short": 10, "long": 0})
+    );
+    assert_eq!(scores["accuracy"]["short"], scores["accuracy"]["overall"]);
+    assert!(scores["accuracy"]["long"].is_null());
+}
+
+#[test]
+fn a_command_that_fails_stops_the_run_before_it_starts() {
+    let project = tiny_project();
+    let selector =
+        "[{name: dummy}, {name: command, args: {command: 'echo no such luck >&2; exit 1'}}]";
+    project.write("run.yaml", &with_selectors(selector, "[]"));
+    let output = project.run(&LOOP);
+    assert_eq!(output.status.code(), Some(65));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let place = said
+        .lines()
+        .find(|line| line.contains("failed: exit status: 1"))
+        .unwrap();
+    assert!(place.contains("run.yaml:13:62:"), "{said}");
+    assert!(
+        said.contains("command: no such luck") && said.contains("\n    no such luck"),
+        "{said}"
+    );
+    assert!(!project.path().join("out").exists());
+}
+
+#[test]
+fn examples_drawn_twice_are_trained_on_twice() {
+    let project = tiny_project();
+    let selector =
+        "[{name: random_under_sampler, args: {replacement: true, sampling_strategy: all}}]";
+    project.write("run.yaml", &with_selectors(selector, "[]"));
+    project.succeed(&LOOP);
+    let selection = project.read("out/selection.csv");
+    let mut rows = selection.lines();
+    assert_eq!(rows.next(), Some("guid,index,draws"));
+    let draws: Vec<usize> = rows
+        .map(|r| r.rsplit(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert!(
+        draws.len() < 36 && draws.iter().sum::<usize>() == 36,
+        "{draws:?}"
+    );
+    let state: Value = serde_json::from_str(&project.read("out/trainer_state.json")).unwrap();
+    assert_eq!(state["global_step"], json!(36_usize.div_ceil(8)));
+}
+
+#[test]
+fn a_curriculum_follows_the_order_of_a_command() {
+    let project = tiny_project();
+    let history = |command: &str, is_descending: bool| {
+        let selectors = format!("[{{name: command, args: {{command: {command}}}}}]");
+        let config = with_selectors(&selectors, "[]");
+        project.write("run.yaml", &config);
+        let on = "training.curriculum_learning=true";
+        let descending = format!("training.curriculum_descending={is_descending}");
+        project.succeed(&[&LOOP[..], &["--set", on, "--set", &descending]].concat());
+        project.read("out/history.jsonl")
+    };
+    let there = history("cat", false);
+    assert_eq!(history("tac", true), there);
+    assert_ne!(history("tac", false), there);
 }
 
 /// `n` headerless rows of id, text and one of three labels.

@@ -1,14 +1,19 @@
-//! Which examples the regions of the map give.
+//! Which examples selectors take.
+
+mod chains;
+mod command;
+mod slices;
+mod under_sampling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use enginora_rs::config::{Fractions, Region, SelectorSpec, Share};
-use enginora_rs::data::{Dataset, Example, Subset};
-use enginora_rs::error::ErrorKind;
+use enginora_rs::data::{Dataset, Example, LabelSpace, Subset};
+use enginora_rs::error::{Error, ErrorKind, Problem};
 use enginora_rs::map::{MapTable, read_map};
 use enginora_rs::random::{Purpose, Stream};
-use enginora_rs::select::{Coordinates, Selection, run_selectors, select_regions};
+use enginora_rs::select::{Chain, Commands, Coordinates, Selection, run_selectors, select_regions};
 use sha2::{Digest, Sha256};
 
 use crate::scratch::uniform;
@@ -205,13 +210,48 @@ fn map(n: u32) -> MapTable {
         guids: (0..=n).rev().map(|i| format!("ex-{i}")).collect(),
         confidence: places.iter().rev().map(|c| c.confidence).collect(),
         variability: places.iter().rev().map(|c| c.variability).collect(),
+        others: vec![("aum".to_owned(), (0..=n).rev().map(f64::from).collect())],
     }
+}
+
+/// Runs selectors of two classes, `neg` and `pos`, on part of a data set; the place of a problem
+/// is the selector's position and its argument.
+fn run_on(
+    selectors: &[SelectorSpec],
+    dataset: &mut Dataset,
+    start: Subset,
+    map: &mut dyn FnMut() -> Result<MapTable, Error>,
+) -> Result<Selection, Error> {
+    let labels = LabelSpace::from_labels(["neg", "pos"]);
+    let chain = Chain {
+        selectors,
+        stage: "train",
+        labels: &labels,
+        seed: 1,
+        commands: Commands::Run,
+        place: &in_selector,
+    };
+    run_selectors(&chain, dataset, start, map)
+}
+
+fn in_selector(position: usize, argument: &str, problem: Problem) -> Problem {
+    problem.in_file(format!("{position}.{argument}"))
+}
+
+/// For selectors that need no map.
+fn no_map() -> Result<MapTable, Error> {
+    panic!("nobody needs it")
+}
+
+/// A selector as a config has it, in YAML.
+fn selector(yaml: &str) -> SelectorSpec {
+    SelectorSpec::parse(&serde_yaml::from_str(yaml).unwrap(), "s").unwrap()
 }
 
 fn run(selectors: &[SelectorSpec], start: Subset, map: MapTable) -> Result<Selection, String> {
     let mut map = Some(map);
     let mut once = || Ok(map.take().expect("the map is read once"));
-    let selection = run_selectors(selectors, &dataset(100), start, &mut once, 1);
+    let selection = run_on(selectors, &mut dataset(100), start, &mut once);
     selection.map_err(|error| {
         assert_eq!(error.kind(), ErrorKind::Data);
         error.to_string()
@@ -239,17 +279,16 @@ fn selectors_find_examples_by_their_guids() {
     );
     assert_eq!(selection.subset, Subset::from(expected));
     let report = "data_cartography: 18 examples: 18 ambiguous (0.2 of 90)";
-    assert_eq!(selection.report, [report]);
+    assert_eq!(selection.steps[0].report, report);
 }
 
 #[test]
 fn no_map_is_read_for_selectors_that_need_none() {
-    let no_map = &mut || panic!("nobody needs it");
     for selectors in [&[][..], &[SelectorSpec::Dummy, SelectorSpec::Dummy]] {
         let all = dataset(5).all();
-        let selection = run_selectors(selectors, &dataset(5), all.clone(), no_map, 1).unwrap();
+        let selection = run_on(selectors, &mut dataset(5), all.clone(), &mut no_map).unwrap();
         assert_eq!((selection.subset, selection.picks), (all, Vec::new()));
-        assert_eq!(selection.report.len(), selectors.len());
+        assert_eq!(selection.steps.len(), selectors.len());
     }
 }
 
@@ -266,7 +305,7 @@ fn chained_selectors_pick_from_what_the_one_before_left() {
     );
     let both = run(&[half(), half()], all(), map(100)).unwrap();
     assert_eq!(
-        (first.subset.len(), both.subset.len(), both.report.len()),
+        (first.subset.len(), both.subset.len(), both.steps.len()),
         (50, 25, 2)
     );
     let within = first.subset.indices();
@@ -300,12 +339,11 @@ fn what_cannot_be_selected_is_an_error_that_says_why() {
 
     // The map's own error comes through.
     let nowhere = || read_map(Path::new("/nowhere/map.parquet"));
-    let error = run_selectors(
+    let error = run_on(
         &[by_map("random=1")],
-        &dataset(2),
+        &mut dataset(2),
         dataset(2).all(),
         &mut { nowhere },
-        1,
     );
     assert_eq!(error.unwrap_err().kind(), ErrorKind::MissingInput);
 }

@@ -152,6 +152,7 @@ fn selectors_are_read_in_either_spelling() {
             SelectorSpec::DataCartography(fractions) => {
                 assert_eq!(fractions.to_string(), expected);
             }
+            other => panic!("{other:?}"),
         }
     };
     check(r#"{"name": "dummy"}"#, "dummy");
