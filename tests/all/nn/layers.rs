@@ -547,8 +547,8 @@ fn disentangled_attention(terms: PositionTerms, lengths: &[usize], rate: f64) ->
                     }
                     let powers = (scores * SCALE)?.exp()?;
                     let mut weights = powers.broadcast_div(&powers.sum_keepdim(1)?)?;
-                    if let Some(mask) = masks.get(s * N_HEADS + h) {
-                        weights = (weights * mask)?;
+                    if let Some(shown) = masks.get(s * N_HEADS + h) {
+                        weights = (weights * (shown * range.len() as f64)?)?;
                     }
                     heads.push(weights.matmul(&columns(&qkv, 2)?)?);
                 }
