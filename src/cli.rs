@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::error::Result;
-use crate::pipeline::{self, ConfigOptions, Console, DeviceChoice};
+use crate::pipeline::{self, ColumnNames, ConfigOptions, Console, DeviceChoice, PredictOptions};
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
 /// retrains on the examples that matter.
@@ -46,6 +46,71 @@ enum Command {
     },
     /// Print the JSON Schema of the config, for editors.
     Schema,
+    /// Label new texts with a trained model.
+    Predict {
+        #[command(flatten)]
+        model: ModelArguments,
+        /// A file of texts (CSV, TSV, JSONL or Parquet, labels not needed), or a glob; may be
+        /// given often.
+        #[arg(long, value_name = "FILE", required_unless_present = "texts")]
+        data: Vec<PathBuf>,
+        /// A text, instead of files; may be given often.
+        #[arg(long = "text", value_name = "TEXT", conflicts_with = "data")]
+        texts: Vec<String>,
+    },
+    /// Measure a trained model on a labelled file.
+    Evaluate {
+        #[command(flatten)]
+        model: ModelArguments,
+        /// A file of texts with labels (CSV, TSV, JSONL or Parquet), or a glob; may be given
+        /// often.
+        #[arg(long, value_name = "FILE", required = true)]
+        data: Vec<PathBuf>,
+        /// A metric by scikit-learn's name; may be given often. None: the run's own.
+        #[arg(long = "metric", value_name = "NAME")]
+        metrics: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ModelArguments {
+    /// A run, an output folder, or a model folder in Hugging Face's layout.
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Where the predictions go: .csv, .tsv, .jsonl, .parquet or .pickle.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The text column's name.
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
+    /// The second text's column name, for pairs of texts.
+    #[arg(long, value_name = "NAME")]
+    text_pair_column: Option<String>,
+    /// The label column's name.
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+    /// The id column's name.
+    #[arg(long, value_name = "NAME")]
+    id_column: Option<String>,
+    /// Where to compute: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+}
+
+impl From<ModelArguments> for PredictOptions {
+    fn from(arguments: ModelArguments) -> Self {
+        Self {
+            model: arguments.model,
+            output: arguments.output,
+            columns: ColumnNames {
+                text: arguments.text_column,
+                text_pair: arguments.text_pair_column,
+                label: arguments.label_column,
+                id: arguments.id_column,
+            },
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +179,28 @@ fn run(command: Command, console: &Console) -> Result<()> {
     match command {
         Command::Loop { config, device } => pipeline::run_loop(&config.into(), device, console),
         Command::Validate { config } => pipeline::validate(&config.into()),
+        Command::Predict { model, data, texts } => {
+            let device = model.device;
+            let options = PredictOptions {
+                data,
+                texts,
+                ..model.into()
+            };
+            pipeline::run_predict(&options, device, console)
+        }
+        Command::Evaluate {
+            model,
+            data,
+            metrics,
+        } => {
+            let device = model.device;
+            let options = PredictOptions {
+                data,
+                metrics,
+                ..model.into()
+            };
+            pipeline::run_evaluate(&options, device, console)
+        }
         Command::Schema => {
             // A reader that has seen enough, as `head` has, is no failure.
             let _ = io::stdout().write_all(pipeline::schema().as_bytes());

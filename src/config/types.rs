@@ -78,6 +78,10 @@ pub struct DataConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub extra_columns: Vec<String>,
+    /// Whether files need no labels, as those of texts to predict; not a key either.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub without_labels: bool,
 }
 
 /// How quotes in CSV and TSV files are read.
@@ -409,6 +413,7 @@ impl Default for DataConfig {
             label_column: None,
             id_column: None,
             extra_columns: Vec::new(),
+            without_labels: false,
             true_label_column: None,
             quoting: Quoting::Auto,
         }

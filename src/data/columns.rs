@@ -17,7 +17,8 @@ pub(super) struct Columns {
     pub id: Option<usize>,
     pub text: usize,
     pub text_pair: Option<usize>,
-    pub label: usize,
+    /// None only where labels are not needed.
+    pub label: Option<usize>,
     pub true_label: Option<usize>,
 }
 
@@ -35,7 +36,7 @@ pub(super) enum Names<'a> {
 /// Whether the first row, `cells`, names the columns.
 ///
 /// When the config leaves it to the file, it does when one of its cells is `label` or a
-/// column name that the config gives.
+/// column name that the config gives, or, where labels are not needed, a text column's name.
 pub(super) fn is_header(cells: &[String], config: &DataConfig) -> bool {
     match config.has_header {
         HasHeader::Yes => true,
@@ -43,6 +44,7 @@ pub(super) fn is_header(cells: &[String], config: &DataConfig) -> bool {
         HasHeader::Auto => cells.iter().any(|cell| {
             LABEL_NAMES
                 .iter()
+                .chain(TEXT_NAMES.iter().filter(|_| config.without_labels))
                 .any(|name| cell.eq_ignore_ascii_case(name))
                 || given_names(config).any(|name| cell == name)
         }),
@@ -110,22 +112,28 @@ pub(super) fn resolve(names: Names, config: &DataConfig) -> Result<Columns, Vec<
     let (text_by_number, label_by_number) = match names {
         Names::Unnamed(cells) if cells.len() == 3 => (Some(1), Some(2)),
         Names::Unnamed(cells) if cells.len() == 2 => (Some(0), Some(1)),
+        Names::Unnamed(cells) if cells.len() == 1 => (Some(0), None),
         _ => (None, None),
     };
-    let (Some(text), Some(label)) = (text.or(text_by_number), label.or(label_by_number)) else {
-        return Err(not_found(names, text.is_some(), label.is_some()));
+    let label = label.or(label_by_number);
+    let Some(text) = text.or(text_by_number) else {
+        return Err(not_found(names, false, label.is_some()));
     };
+    if label.is_none() && !config.without_labels {
+        return Err(not_found(names, true, false));
+    }
     let first_is_id =
-        matches!(names, Names::Unnamed(cells) if cells.len() == 3) && (text, label) == (1, 2);
+        matches!(names, Names::Unnamed(cells) if cells.len() == 3) && (text, label) == (1, Some(2));
     // A text or label column that happens to be called `id` holds no ids.
     let id = id
-        .filter(|&id| id_given.is_some() || (id != text && id != label))
+        .filter(|&id| id_given.is_some() || (id != text && Some(id) != label))
         .or(first_is_id.then_some(0));
     let columns = Columns {
         id,
         text,
         text_pair: pair,
-        label,
+        // What is in a column that is not needed must not stop anybody.
+        label: label.filter(|_| !config.without_labels),
         true_label,
     };
     check_distinct(columns)?;
@@ -266,7 +274,7 @@ fn check_distinct(columns: Columns) -> Result<(), Vec<Problem>> {
     let roles = [
         ("id", columns.id),
         ("text", Some(columns.text)),
-        ("label", Some(columns.label)),
+        ("label", columns.label),
         ("second text", columns.text_pair),
         ("true label", columns.true_label),
     ];

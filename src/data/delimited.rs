@@ -34,7 +34,7 @@ pub(super) fn read(
         }
     };
     let width = first.cells.len();
-    if width == 1 {
+    if width == 1 && !config.without_labels {
         let message = format!("only one column: the first row has no {}", separator.name());
         let hint = "columns are separated by commas in .csv and by tabs in .tsv files; a .txt file may have either";
         problems.push_at(first.line, Problem::new(message).hint(hint));
@@ -101,7 +101,7 @@ fn row(
         .collect();
     let mut take = |column: usize| std::mem::take(&mut cells[column].text).into_owned();
     let guid = columns.id.map(&mut take);
-    let label = take(columns.label).trim().to_owned();
+    let label = columns.label.map(|column| take(column).trim().to_owned());
     let true_label = columns
         .true_label
         .map(|column| take(column).trim().to_owned());
@@ -112,7 +112,7 @@ fn row(
         problems.push_at(line, Problem::new("the id is empty"));
         is_good = false;
     }
-    if label.is_empty() {
+    if label.as_ref().is_some_and(String::is_empty) {
         problems.push_at(line, Problem::new("the label is empty"));
         is_good = false;
     }
@@ -121,7 +121,7 @@ fn row(
         guid,
         text,
         text_pair,
-        label,
+        label: label.unwrap_or_default(),
         true_label: true_label.filter(|label| !label.is_empty()),
         extra,
     })

@@ -15,7 +15,7 @@ struct Keys {
     id: Option<String>,
     text: String,
     text_pair: Option<String>,
-    label: String,
+    label: Option<String>,
     true_label: Option<String>,
 }
 
@@ -95,7 +95,7 @@ fn find_keys(object: &Map<String, Value>, config: &DataConfig) -> Result<Keys, V
         id: columns.id.map(name),
         text: name(columns.text),
         text_pair: columns.text_pair.map(name),
-        label: name(columns.label),
+        label: columns.label.map(name),
         true_label: columns.true_label.map(name),
     })
 }
@@ -119,7 +119,7 @@ fn row(
         .text_pair
         .as_ref()
         .map(|key| take(key, text_of, "a string"));
-    let label = take(&keys.label, name_of, name);
+    let label = keys.label.as_ref().map(|key| take(key, name_of, name));
     let true_label = keys.true_label.as_ref().map(|key| {
         let name = "a string, a whole number or null";
         take(key, name_or_nothing, name)
@@ -130,7 +130,12 @@ fn row(
         guid: guid.transpose().ok()?,
         text: text.ok()?,
         text_pair: text_pair.transpose().ok()?,
-        label: label.ok()?.trim().to_owned(),
+        label: label
+            .transpose()
+            .ok()?
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
         true_label: true_label
             .transpose()
             .ok()?

@@ -34,7 +34,7 @@ pub use batch::{PackedBatch, Sequences, TokenizedExample};
 pub use files::DataFiles;
 pub use labels::LabelSpace;
 pub(crate) use parquet::ParquetBatches;
-pub use read::{read_evaluation, read_training};
+pub use read::{read_evaluation, read_training, read_unlabelled};
 pub use split::stratified_split;
 pub use table::{Column, Table};
 pub use tokenize::{TokenCache, TokenizedDataset, Tokenizer, Truncation};

@@ -126,7 +126,7 @@ fn used_columns(
         (Role::Id, columns.id),
         (Role::Text, Some(columns.text)),
         (Role::TextPair, columns.text_pair),
-        (Role::Label, Some(columns.label)),
+        (Role::Label, columns.label),
         (Role::TrueLabel, columns.true_label),
     ]
     .into_iter()

@@ -94,6 +94,33 @@ pub fn read_evaluation(
     dataset(&files, read, space, stage, extra, &mut problems)
 }
 
+/// Reads the files of texts that have no labels, or whose labels do not matter; every example
+/// gets class 0. A first row of a CSV or TSV file with a text column's name is a header, too.
+///
+/// # Errors
+/// As [`read_training`], but for labels.
+pub fn read_unlabelled(files: impl Into<DataFiles>, columns: &DataConfig) -> Result<Dataset> {
+    let columns = DataConfig {
+        without_labels: true,
+        ..columns.clone()
+    };
+    let files = files.into();
+    let mut problems = Problems::new(files.name());
+    let mut read = read_files(&files, &columns, &mut problems)?;
+    let space = LabelSpace::from_labels([""]);
+    for (_, _, rows) in &mut read {
+        rows.first_may_be_header = false;
+    }
+    dataset(
+        &files,
+        read,
+        &space,
+        "",
+        &columns.extra_columns,
+        &mut problems,
+    )
+}
+
 /// The rows of one of a set's files, with the file's number.
 type FileRows<'a> = (usize, &'a Path, Content);
 

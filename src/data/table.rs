@@ -147,6 +147,27 @@ impl Table {
             .map(|(_, column)| column)
     }
 
+    /// Takes the column `name` away, if there is one.
+    pub fn remove(&mut self, name: &str) {
+        self.columns.retain(|(other, _)| other != name);
+    }
+
+    /// Whether a table can be written under this name.
+    ///
+    /// # Errors
+    /// An extension that names no format.
+    pub fn check_format(path: &Path) -> Result<()> {
+        Format::of(path).map(|_| ())
+    }
+
+    /// Writes the table as CSV.
+    ///
+    /// # Errors
+    /// The writer's own.
+    pub fn write_csv(&self, writer: impl Write) -> std::io::Result<()> {
+        self.write_delimited(writer, b',')
+    }
+
     /// One row, as the formats that name every value have it.
     fn row(&self, row: usize) -> Map<String, Value> {
         self.columns

@@ -120,6 +120,13 @@ impl Tokenizer {
         ids.max().map_or(0, |id| id as usize + 1)
     }
 
+    /// The longest input in tokens that `tokenizer_config.json` gives, if it gives one.
+    pub fn max_length(&self) -> Option<usize> {
+        // Where there is no limit, transformers writes 1e30.
+        let length = self.config.get("model_max_length")?.as_u64()?;
+        usize::try_from(length).ok()
+    }
+
     /// Turns all texts of a data set into token ids, in parallel.
     ///
     /// A text longer than `max_length` tokens (special tokens included) is cut at its end; of

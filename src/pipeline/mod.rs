@@ -9,6 +9,7 @@ mod download;
 mod dvc;
 mod inputs;
 mod model_source;
+mod predict;
 mod progress;
 mod ready_model;
 mod records;
@@ -22,6 +23,7 @@ mod tracking;
 use std::path::PathBuf;
 
 pub use console::Console;
+pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
 
 use crate::config::{Config, LoadedConfig, SelectorSpec};
 use crate::dynamics::Recorder;
@@ -41,6 +43,7 @@ use progress::Progress;
 use ready_model::ReadyModel;
 use records::Records;
 use run_folder::RunFolder;
+use summary::print_text;
 use tracking::Tracking;
 
 /// Pixels per unit of the drawing: sharp on paper and on dense screens.

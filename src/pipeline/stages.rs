@@ -135,7 +135,8 @@ impl StageResult {
     }
 }
 
-fn prediction_table(predictions: &Predictions, dataset: &Dataset, labels: &[String]) -> Table {
+/// One row per prediction: ids, classes, probabilities, logits.
+pub fn prediction_table(predictions: &Predictions, dataset: &Dataset, labels: &[String]) -> Table {
     let n_classes = labels.len();
     let names = |classes: &[u32]| {
         let names = classes.iter().map(|class| labels[*class as usize].clone());

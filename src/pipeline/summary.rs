@@ -251,7 +251,11 @@ fn this_command(options: &ConfigOptions) -> String {
     command
 }
 
-fn print_text(text: &str) -> Result<()> {
+/// Prints to standard output.
+///
+/// # Errors
+/// Standard output that cannot be written.
+pub fn print_text(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         // A reader that has seen enough, as `head` has, is no failure.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -13,6 +13,7 @@ mod metrics;
 mod model;
 mod nn;
 mod pipeline;
+mod predict;
 mod project;
 mod report;
 mod scratch;
