@@ -328,7 +328,7 @@ impl ModelConfig {
     /// read, for the message.
     ///
     /// # Errors
-    /// Such a tokenizer ([`ErrorKind::Data`]).
+    /// Such a tokenizer ([`crate::error::ErrorKind::Data`]).
     pub fn check_tokenizer(&self, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
         let n_ids = tokenizer.vocab_size();
         if n_ids <= self.vocab_size {
