@@ -350,6 +350,9 @@ fn results(config: &Config) -> Vec<(String, &Path)> {
     let training = &config.training;
     let map = training.data_cartography_results.as_path();
     let mut results = vec![("training.data_cartography_results".to_owned(), map)];
+    if let Some(path) = &training.results_file {
+        results.push(("training.results_file".to_owned(), path));
+    }
     if let Some(path) = config
         .testing
         .as_ref()

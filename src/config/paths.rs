@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use super::types::Config;
+use super::types::{Config, DataConfig, SectionColumns};
 
 /// The extensions of the formats in which maps and predictions can be written.
 pub const TABLE_EXTENSIONS: [&str; 5] = ["parquet", "csv", "tsv", "jsonl", "pickle"];
@@ -28,6 +28,21 @@ pub fn result_location(path: &Path) -> ResultLocation {
 }
 
 impl Config {
+    /// The columns of a section's files: those of `data`, but for what the section says itself.
+    pub fn columns_of(&self, section: &SectionColumns) -> DataConfig {
+        let mut columns = self.data.clone();
+        columns.has_header = section.has_header.unwrap_or(columns.has_header);
+        if section.text_column_id.is_some() {
+            columns.text_column_id = section.text_column_id;
+            columns.text_column = None;
+        }
+        if section.label_column_id.is_some() {
+            columns.label_column_id = section.label_column_id;
+            columns.label_column = None;
+        }
+        columns
+    }
+
     /// The folder that keeps the runs: `training.output_dir`, else `data.output_dir`.
     pub fn output_dir(&self) -> &Path {
         let training = self.training.output_dir.as_deref();

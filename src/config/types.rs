@@ -182,6 +182,11 @@ pub struct TrainingConfig {
     pub dataset_path: DatasetPath,
     /// The validation file, glob or list; it wins over `validation_size`.
     pub validation_dataset_path: Option<DatasetPath>,
+    /// Its columns, where they are not those of `data`; they hold for the validation file, too.
+    #[serde(flatten)]
+    pub columns: SectionColumns,
+    /// Where the best model's predictions on the training set go, the format by extension: .csv .tsv .jsonl .parquet .pickle; none: nowhere.
+    pub results_file: Option<PathBuf>,
     /// The share of the training set (above 0, below 1) that is split off for validation, stratified by label.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub validation_size: Option<f64>,
@@ -321,10 +326,25 @@ pub struct SelectorConfig {
 pub struct TestingConfig {
     /// The test file, glob or list; required when there is a `testing` section.
     pub dataset_path: DatasetPath,
+    /// Its columns, where they are not those of `data`.
+    #[serde(flatten)]
+    pub columns: SectionColumns,
     /// What picks the examples to test on, in this order.
     pub selectors: Vec<SelectorConfig>,
     /// Where the predictions go, the format by extension: .csv .tsv .jsonl .parquet .pickle.
     pub results_file: Option<PathBuf>,
+}
+
+/// The columns of one section's files; each wins over the key of the same name in `data`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SectionColumns {
+    /// `data.has_header` for this section's files.
+    pub has_header: Option<HasHeader>,
+    /// `data.text_column_id` for this section's files.
+    pub text_column_id: Option<usize>,
+    /// `data.label_column_id` for this section's files.
+    pub label_column_id: Option<usize>,
 }
 
 /// A control set.
@@ -336,6 +356,9 @@ pub struct ControlConfig {
     pub name: Option<String>,
     /// The control file, glob or list; required.
     pub dataset_path: DatasetPath,
+    /// Its columns, where they are not those of `data`.
+    #[serde(flatten)]
+    pub columns: SectionColumns,
     /// Where the predictions go, the format by extension: .csv .tsv .jsonl .parquet .pickle.
     pub results_file: Option<PathBuf>,
 }
@@ -496,6 +519,8 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             dataset_path: DatasetPath::default(),
+            columns: SectionColumns::default(),
+            results_file: None,
             validation_dataset_path: None,
             validation_size: None,
             selectors: Vec::new(),

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::config::metric::Metric;
 use crate::config::{
-    ClassWeights, Config, DatasetPath, LoadedConfig, MetricConfig, ResultLocation, SelectorSpec,
-    Slice, SlicingScores, Source, result_location,
+    ClassWeights, Config, DatasetPath, LoadedConfig, MetricConfig, ResultLocation, SectionColumns,
+    SelectorSpec, Slice, SlicingScores, Source, result_location,
 };
 use crate::data::{
     DataFiles, Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training,
@@ -85,8 +85,9 @@ impl Inputs {
     pub fn read(loaded: &LoadedConfig, commands: Commands) -> Result<Self> {
         let LoadedConfig { config, source, .. } = loaded;
         let model = ModelSource::find(config, source)?;
+        let columns = config.columns_of(&config.training.columns);
         let (mut training, labels) = files(config, &config.training.dataset_path)
-            .and_then(|files| read_training(files, &config.data, config.model.num_labels))
+            .and_then(|files| read_training(files, &columns, config.model.num_labels))
             .map_err(|e| at_key(e, source, "training.dataset_path"))?;
         say_warnings(&training);
         let metrics = MetricSet::new(&config.metrics);
@@ -254,8 +255,9 @@ fn validation_set(
     labels: &LabelSpace,
 ) -> Result<(ValidationSet, Subset)> {
     if let Some(path) = &config.training.validation_dataset_path {
+        let columns = config.columns_of(&config.training.columns);
         let dataset = files(config, path)
-            .and_then(|files| read_evaluation(files, &config.data, labels, "validation"))
+            .and_then(|files| read_evaluation(files, &columns, labels, "validation"))
             .map_err(|e| at_key(e, source, "training.validation_dataset_path"))?;
         say_warnings(&dataset);
         return Ok((ValidationSet::File(dataset), training.all()));
@@ -278,11 +280,12 @@ fn evaluation_sets(
     let mut sets = Vec::new();
     let mut add = |stage: String,
                    key: &str,
-                   path: &DatasetPath,
+                   (path, columns): (&DatasetPath, &SectionColumns),
                    selectors: &[SelectorSpec],
                    results_file: &Option<PathBuf>| {
+        let columns = config.columns_of(columns);
         let mut dataset = files(config, path)
-            .and_then(|files| read_evaluation(files, &config.data, labels, &stage))
+            .and_then(|files| read_evaluation(files, &columns, labels, &stage))
             .map_err(|e| at_key(e, source, &format!("{key}.dataset_path")))?;
         say_warnings(&dataset);
         let all = dataset.all();
@@ -301,7 +304,7 @@ fn evaluation_sets(
         add(
             "test".into(),
             "testing",
-            &testing.dataset_path,
+            (&testing.dataset_path, &testing.columns),
             &selectors,
             &testing.results_file,
         )?;
@@ -311,7 +314,7 @@ fn evaluation_sets(
         add(
             config.control_stage(i),
             &key,
-            &control.dataset_path,
+            (&control.dataset_path, &control.columns),
             &[],
             &control.results_file,
         )?;

@@ -184,7 +184,8 @@ fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
         config.training.data_cartography_results.clone(),
         config.model.output_path.clone(),
     ];
-    for path in results.chain(others) {
+    let of_training = config.training.results_file.iter().cloned();
+    for path in results.chain(others).chain(of_training) {
         if let ResultLocation::InRun(name) = result_location(&path) {
             names.push(name);
         }

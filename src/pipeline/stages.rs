@@ -73,12 +73,18 @@ pub fn evaluate_all(
             Ok::<_, crate::error::Error>(predictions)
         };
 
-    measure(
+    let predictions = measure(
         "train",
         &inputs.training,
         &model.tokens.training,
         &inputs.selection.draws(),
     )?;
+    let mut of_training = None;
+    if let Some(name) = &config.training.results_file {
+        let table = prediction_table(&predictions, &inputs.training, inputs.labels.names());
+        table.write(&run.result_path(name))?;
+        of_training = Some(run.shown_path(name));
+    }
     if let Some((tokens, indices)) = model.tokens.validation(inputs) {
         let dataset = match &inputs.validation {
             ValidationSet::File(dataset) => dataset,
@@ -100,6 +106,7 @@ pub fn evaluate_all(
         result.predictions = Some(path);
         result.intervals = intervals;
     }
+    results[0].predictions = of_training;
     Ok(results)
 }
 

@@ -745,3 +745,30 @@ fn several_files_make_one_set_and_true_labels_reach_the_tables() {
         "{said}"
     );
 }
+
+#[test]
+fn a_section_may_have_columns_of_its_own_and_predictions_of_the_training_set_a_file() {
+    let project = tiny_project();
+    // The text stands last, and nothing says so but the positions.
+    project.write(
+        "control.csv",
+        "1,x,a lovely film\n0,y,a dull one\n1,z,moving\n0,w,awful\n",
+    );
+    let settings = [
+        "control={dataset_path: control.csv, has_header: false, text_column_id: 2, label_column_id: 0}",
+        "training.results_file=predictions_train.pickle",
+        "training.epochs=1",
+    ];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    project.succeed(&LOOP.into_iter().chain(settings).collect::<Vec<_>>());
+    let control = project.read("out/predictions_control.csv");
+    let labels: Vec<&str> = control
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').nth(1).unwrap())
+        .collect();
+    assert_eq!(labels, ["1", "0", "1", "0"]);
+    let path = project.path().join("out/predictions_train.pickle");
+    let table = enginora_rs::data::Table::read(&path).unwrap();
+    assert_eq!(table.n_rows(), 36);
+}

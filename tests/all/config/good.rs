@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use enginora_rs::config::metric::metric_names;
 use enginora_rs::config::{
     Config, HasHeader, LrSchedulerType, MetricConfig, Record, ReportTo, ResultLocation,
-    TestingConfig, TrainingConfig, result_location, to_yaml,
+    SectionColumns, TestingConfig, TrainingConfig, result_location, to_yaml,
 };
 use serde_json::json;
 
@@ -61,6 +61,7 @@ fn the_python_config_that_trains_on_a_subset_runs_as_it_is() {
     let selectors = json!([{"name": "data_cartography", "args": args}]);
     assert_eq!(json!(got.training.selectors), selectors);
     let testing = TestingConfig {
+        columns: SectionColumns::default(),
         dataset_path: "../../data/featuresets/thedeep.subset.test.txt".into(),
         selectors: Vec::new(),
         results_file: Some("./file_test_results_experiment.pickle".into()),
@@ -288,8 +289,8 @@ fn options_win_over_the_file() {
     );
     check(
         "testing.dataset_path=x.csv",
-        |c| json!(c.testing),
-        json!({"dataset_path": "x.csv", "selectors": [], "results_file": null}),
+        |c| json!(c.testing.as_ref().map(|testing| &testing.dataset_path)),
+        json!("x.csv"),
     );
     check(
         "control=[{name: a, dataset_path: x}]",
