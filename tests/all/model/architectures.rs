@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Model, check};
 use super::parity::MODELS;
-use super::{Expected, load_from, logits};
+use super::{Expected, fixture, load_from, logits};
 use crate::scratch::Scratch;
 
 /// The model of a fixture with some keys of its config set, or taken away by a null.
@@ -233,4 +233,68 @@ fn every_parameter_is_there_once_even_where_blocks_share_it() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn every_architecture_has_its_head_on_top_and_its_embeddings_at_the_bottom() {
+    let check = |name: &str, cases: &[(&str, usize)]| {
+        let (model, _) = load_from(&fixture(name), 2, 0);
+        for (parameter, expected) in cases {
+            let is_there = model.parameters().value(parameter).is_some();
+            assert!(is_there, "{name} has no {parameter}");
+            assert_eq!(model.depth_of(parameter), *expected, "{name}: {parameter}");
+        }
+    };
+    check(
+        "distilbert-tiny",
+        &[
+            ("pre_classifier.weight", 0),
+            ("distilbert.transformer.layer.1.ffn.lin1.weight", 1),
+            ("distilbert.transformer.layer.0.ffn.lin1.weight", 2),
+            ("distilbert.embeddings.word_embeddings.weight", 3),
+        ],
+    );
+    check(
+        "electra-tiny",
+        &[
+            ("classifier.dense.weight", 0),
+            ("electra.encoder.layer.1.output.dense.weight", 1),
+            ("electra.embeddings_project.weight", 3),
+        ],
+    );
+    // Shared blocks lie together below the head.
+    check(
+        "albert-tiny",
+        &[
+            ("albert.pooler.weight", 0),
+            (
+                "albert.encoder.albert_layer_groups.1.albert_layers.0.ffn.weight",
+                1,
+            ),
+            (
+                "albert.encoder.albert_layer_groups.0.albert_layers.1.ffn.weight",
+                1,
+            ),
+            ("albert.encoder.embedding_hidden_mapping_in.weight", 4),
+        ],
+    );
+    check(
+        "deberta-v3-tiny",
+        &[
+            ("pooler.dense.weight", 0),
+            ("deberta.encoder.layer.1.output.dense.weight", 1),
+            ("deberta.encoder.layer.0.output.dense.weight", 2),
+            ("deberta.encoder.rel_embeddings.weight", 3),
+        ],
+    );
+    check(
+        "modernbert-tiny",
+        &[
+            ("head.dense.weight", 0),
+            ("model.final_norm.weight", 0),
+            ("model.layers.3.mlp.Wi.weight", 1),
+            ("model.layers.0.mlp.Wi.weight", 4),
+            ("model.embeddings.tok_embeddings.weight", 5),
+        ],
+    );
 }
