@@ -74,7 +74,7 @@ pub fn print(
     add("model", model.display().to_string());
     let _ = writeln!(text, "Results in {}:", run.output_dir().display());
     for (what, path) in files {
-        let _ = writeln!(text, "  {what:<22}{path}");
+        let _ = writeln!(text, "  {what:<21} {path}");
     }
     let _ = write!(text, "\n{}", next_step(config, map.is_some(), options));
     print_text(&text)
@@ -216,7 +216,11 @@ fn map_lines(map: &DataMap) -> String {
 
 /// What to run next, as a line for the shell that started this run.
 fn next_step(config: &Config, has_map: bool, options: &ConfigOptions) -> String {
-    let is_subset = config.training.selectors.iter().any(|s| s.name != "dummy");
+    let is_subset = config
+        .training
+        .selectors
+        .iter()
+        .any(|s| s.name == "data_cartography");
     let command = this_command(options);
     if has_map && !is_subset {
         return format!(
