@@ -51,6 +51,14 @@ pub(super) fn is_header(cells: &[String], config: &DataConfig) -> bool {
     }
 }
 
+/// Whether the columns of `text`, separated by commas, are known from its first line or from
+/// the config.
+pub(super) fn has_named_columns(text: &str, config: &DataConfig) -> bool {
+    let cells = text.lines().next().unwrap_or_default().split(',');
+    let cells: Vec<String> = cells.map(|cell| cell.trim().to_owned()).collect();
+    config.text_column_id.is_some() || is_header(&cells, config)
+}
+
 fn given_names(config: &DataConfig) -> impl Iterator<Item = &String> {
     [
         &config.label_column,

@@ -10,7 +10,7 @@ use super::files::DataFiles;
 use super::format::{Format, read_text};
 use super::problems::{Content, Place, Problems, Row, listed, quoted};
 use super::records::{self, Separator};
-use super::{Dataset, Example, LabelSpace, delimited, jsonl, parquet_rows};
+use super::{Dataset, Example, LabelSpace, columns, delimited, jsonl, parquet_rows};
 
 /// A first row with a label of its own is suspected to be a header from so many rows on: of
 /// two examples each may well have its own label.
@@ -95,7 +95,9 @@ pub fn read_evaluation(
 }
 
 /// Reads the files of texts that have no labels, or whose labels do not matter; every example
-/// gets class 0. A first row of a CSV or TSV file with a text column's name is a header, too.
+/// gets class 0. A first row of a CSV or TSV file with a text column's name is a header, too. A
+/// file with another extension, without tabs, a header and configured columns, has a text on
+/// each line.
 ///
 /// # Errors
 /// As [`read_training`], but for labels.
@@ -168,7 +170,31 @@ fn read_file(path: &Path, config: &DataConfig, problems: &mut Problems) -> Resul
         Format::Tsv => Separator::Tab,
         Format::Delimited | Format::Parquet => records::sniff(path, &text, config.quoting),
     };
+    if format == Format::Delimited
+        && config.without_labels
+        && separator == Separator::Comma
+        && !columns::has_named_columns(&text, config)
+    {
+        return Ok(plain_lines(&text));
+    }
     Ok(delimited::read(&text, separator, config, problems))
+}
+
+/// A text on each line, which may hold commas and quotes like any other character.
+fn plain_lines(text: &str) -> Content {
+    let rows = text.lines().zip(1..).map(|(text, line)| Row {
+        line,
+        guid: None,
+        text: text.to_owned(),
+        text_pair: None,
+        label: String::new(),
+        true_label: None,
+        extra: Vec::new(),
+    });
+    Content {
+        rows: rows.collect(),
+        ..Content::default()
+    }
 }
 
 /// Whether a file of a set has the ids and second texts that the first one has, or has not.

@@ -66,6 +66,18 @@ fn texts_need_no_labels_in_any_format() {
         let said = project.succeed(&["predict", "out", "--data", data]);
         assert_eq!(predictions(&said), expected, "{data}");
     }
+    // Lines of text are taken as they are, and so are files that look like the training set's.
+    project.write(
+        "lines.txt",
+        "the \"film\" was dull, I think\n\na moving film\n",
+    );
+    let said = project.succeed(&["predict", "out", "--data", "lines.txt"]);
+    assert_eq!(predictions(&said).len(), 3);
+    let alone = project.succeed(&["predict", "out", "--text", "the \"film\" was dull, I think"]);
+    assert_eq!(predictions(&said)[0], predictions(&alone)[0]);
+    project.write("table.txt", "id,text,label\n0,the film was dull,0\n");
+    let said = project.succeed(&["predict", "out", "--data", "table.txt"]);
+    assert_eq!(predictions(&said), expected);
     project.write("other.csv", "body\nthe film was dull\n");
     let named = ["--data", "other.csv", "--text-column", "body"];
     let said = project.succeed(&[&["predict", "out"][..], &named].concat());
