@@ -20,6 +20,8 @@ pub(super) enum Format {
     /// CSV or TSV; the first row tells.
     Delimited,
     JsonLines,
+    /// A text on each line and nothing else; no name says so.
+    PlainLines,
     Parquet,
 }
 
@@ -72,14 +74,26 @@ fn extension(path: &Path) -> String {
 /// A file that cannot be read, a gzip file that is cut off or damaged, text that is not UTF-8.
 pub(super) fn read_text(path: &Path) -> Result<String> {
     let mut bytes = fsio::read(path)?;
-    if bytes.starts_with(&GZIP) {
+    if is_gzip(&bytes, path)? {
         bytes = uncompressed(&bytes, path)?;
-    } else if extension(path) == "gz" && !bytes.is_empty() {
-        let problem = Problem::new("not a gzip file").in_file(path);
-        let hint = "if it is not compressed, give it a name without `.gz`";
-        return Err(Error::data(problem.hint(hint)));
     }
     text_of(path, bytes)
+}
+
+/// Whether a file that begins with these bytes is a gzip file.
+///
+/// # Errors
+/// One that only says so by its name.
+pub(super) fn is_gzip(start: &[u8], path: &Path) -> Result<bool> {
+    if start.starts_with(&GZIP) {
+        Ok(true)
+    } else if extension(path) == "gz" && !start.is_empty() {
+        let problem = Problem::new("not a gzip file").in_file(path);
+        let hint = "if it is not compressed, give it a name without `.gz`";
+        Err(Error::data(problem.hint(hint)))
+    } else {
+        Ok(false)
+    }
 }
 
 /// The content of all the members of a gzip file.
@@ -87,18 +101,28 @@ fn uncompressed(bytes: &[u8], path: &Path) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     match MultiGzDecoder::new(bytes).read_to_end(&mut content) {
         Ok(_) => Ok(content),
-        Err(error) => {
-            let message = match error.kind() {
-                IoErrorKind::UnexpectedEof => "the gzip file is cut off".to_owned(),
-                _ => format!("the gzip file is damaged: {error}"),
-            };
-            let hint = "copy or download it anew; `gzip -t` says whether a file is whole";
-            Err(Error::data(Problem::new(message).in_file(path).hint(hint)))
-        }
+        Err(error) => Err(reading_error(path, &error)),
     }
 }
 
-fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String> {
+/// What is wrong with a file, compressed or not, that could be opened and not be read.
+pub(super) fn reading_error(path: &Path, error: &std::io::Error) -> Error {
+    let message = match error.kind() {
+        IoErrorKind::UnexpectedEof => "the gzip file is cut off".to_owned(),
+        IoErrorKind::InvalidInput | IoErrorKind::InvalidData => {
+            format!("the gzip file is damaged: {error}")
+        }
+        _ => return Error::reading(path, error),
+    };
+    let hint = "copy or download it anew; `gzip -t` says whether a file is whole";
+    Error::data(Problem::new(message).in_file(path).hint(hint))
+}
+
+/// Bytes of a text file as text, without a byte order mark.
+///
+/// # Errors
+/// Bytes that are not UTF-8, or no text.
+pub(super) fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String> {
     let hint = "save the file as UTF-8";
     let mut text = String::from_utf8(bytes).map_err(|error| {
         let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());

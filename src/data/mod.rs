@@ -15,6 +15,7 @@ mod jsonl;
 mod labels;
 mod parquet;
 mod parquet_rows;
+mod pieces;
 mod problems;
 mod protobuf;
 mod read;
@@ -34,9 +35,10 @@ pub use batch::{PackedBatch, Sequences, TokenizedExample};
 pub use files::DataFiles;
 pub use labels::LabelSpace;
 pub(crate) use parquet::ParquetBatches;
-pub use read::{read_evaluation, read_training, read_unlabelled};
+pub use pieces::{read_in_pieces, read_unlabelled};
+pub use read::{read_evaluation, read_training};
 pub use split::stratified_split;
-pub use table::{Column, Table};
+pub use table::{Column, Table, TableWriter};
 pub use tokenize::{TokenCache, TokenizedDataset, Tokenizer, Truncation};
 
 /// The position of an example in its data set, counted from 0 over all files of the set,

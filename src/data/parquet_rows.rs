@@ -53,6 +53,18 @@ struct Used {
 /// # Errors
 /// A file that is not there, cannot be read or is not a Parquet file.
 pub(super) fn read(config: &DataConfig, problems: &mut Problems) -> Result<Content> {
+    read_batches(config, problems, &mut |_, _| Ok(()))
+}
+
+/// As [`read`], and shows `each` the content after every chunk of rows, which it may take out.
+///
+/// # Errors
+/// As [`read`]; those of `each`.
+pub(super) fn read_batches<'a>(
+    config: &DataConfig,
+    problems: &mut Problems<'a>,
+    each: &mut dyn FnMut(&mut Content, &mut Problems<'a>) -> Result<()>,
+) -> Result<Content> {
     let path = problems.path;
     let damaged = |what: String| {
         let message = format!("not a readable Parquet file: {what}");
@@ -97,6 +109,7 @@ pub(super) fn read(config: &DataConfig, problems: &mut Problems) -> Result<Conte
             }));
         }
         n_rows += batch.num_rows() as u64;
+        each(&mut result, problems)?;
     }
     if n_rows == 0 {
         problems.push(Problem::new("the file has no rows").in_file(path));

@@ -10,7 +10,7 @@ use super::files::DataFiles;
 use super::format::{Format, read_text};
 use super::problems::{Content, Place, Problems, Row, listed, quoted};
 use super::records::{self, Separator};
-use super::{Dataset, Example, LabelSpace, columns, delimited, jsonl, parquet_rows};
+use super::{Dataset, Example, LabelSpace, delimited, jsonl, parquet_rows};
 
 /// A first row with a label of its own is suspected to be a header from so many rows on: of
 /// two examples each may well have its own label.
@@ -94,33 +94,22 @@ pub fn read_evaluation(
     dataset(&files, read, space, stage, extra, &mut problems)
 }
 
-/// Reads the files of texts that have no labels, or whose labels do not matter; every example
-/// gets class 0. A first row of a CSV or TSV file with a text column's name is a header, too. A
-/// file with another extension, without tabs, a header and configured columns, has a text on
-/// each line.
+/// The data set of one piece of an unlabelled file; `n_before` examples came before it.
 ///
 /// # Errors
-/// As [`read_training`], but for labels.
-pub fn read_unlabelled(files: impl Into<DataFiles>, columns: &DataConfig) -> Result<Dataset> {
-    let columns = DataConfig {
-        without_labels: true,
-        ..columns.clone()
-    };
-    let files = files.into();
-    let mut problems = Problems::new(files.name());
-    let mut read = read_files(&files, &columns, &mut problems)?;
-    let space = LabelSpace::from_labels([""]);
-    for (_, _, rows) in &mut read {
-        rows.first_may_be_header = false;
-    }
-    dataset(
-        &files,
-        read,
-        &space,
-        "",
-        &columns.extra_columns,
-        &mut problems,
-    )
+/// What was already wrong, and ids that are not unique.
+pub(super) fn unlabelled_dataset<'a>(
+    path: &'a Path,
+    content: Content,
+    extra: &[String],
+    n_before: usize,
+    problems: &mut Problems<'a>,
+) -> Result<Dataset> {
+    let classes = vec![(0, None); content.rows.len()];
+    let read = vec![(0, path, content)];
+    check_guids(&read, problems);
+    problems.check()?;
+    Ok(assembled(path, read, classes, extra, n_before))
 }
 
 /// The rows of one of a set's files, with the file's number.
@@ -147,41 +136,55 @@ fn read_files<'a>(
 }
 
 fn read_file(path: &Path, config: &DataConfig, problems: &mut Problems) -> Result<Content> {
+    let format = file_kind(path)?;
+    if format == Format::Parquet {
+        return parquet_rows::read(config, problems).map_err(with_hint);
+    }
+    let text = read_text(path).map_err(with_hint)?;
+    Ok(parsed(&text, path, format, config, problems))
+}
+
+/// The format of a data file, which must not be a folder.
+pub(super) fn file_kind(path: &Path) -> Result<Format> {
     if path.is_dir() {
         let problem = Problem::new("a folder, expected a data file").in_file(path);
         return Err(Error::new(ErrorKind::MissingInput, problem));
     }
-    let with_hint = |error: Error| {
-        match error.kind() {
+    Format::of(path)
+}
+
+fn with_hint(error: Error) -> Error {
+    match error.kind() {
         ErrorKind::MissingInput => error.with_hint(
             "a relative path starts at the working directory, or at `data.data_dir` where that is set",
         ),
         _ => error,
     }
-    };
-    let format = Format::of(path)?;
-    if format == Format::Parquet {
-        return parquet_rows::read(config, problems).map_err(with_hint);
-    }
-    let text = read_text(path).map_err(with_hint)?;
-    let separator = match format {
-        Format::JsonLines => return Ok(jsonl::read(&text, config, problems)),
-        Format::Csv => Separator::Comma,
-        Format::Tsv => Separator::Tab,
-        Format::Delimited | Format::Parquet => records::sniff(path, &text, config.quoting),
-    };
-    if format == Format::Delimited
-        && config.without_labels
-        && separator == Separator::Comma
-        && !columns::has_named_columns(&text, config)
-    {
-        return Ok(plain_lines(&text));
-    }
-    Ok(delimited::read(&text, separator, config, problems))
 }
 
-/// A text on each line, which may hold commas and quotes like any other character.
-fn plain_lines(text: &str) -> Content {
+/// The rows of a text in one of the text formats.
+pub(super) fn parsed(
+    text: &str,
+    path: &Path,
+    format: Format,
+    config: &DataConfig,
+    problems: &mut Problems,
+) -> Content {
+    let separator = match format {
+        Format::JsonLines => return jsonl::read(text, config, problems),
+        Format::PlainLines => return plain_lines(text, problems),
+        Format::Csv => Separator::Comma,
+        Format::Tsv => Separator::Tab,
+        Format::Delimited | Format::Parquet => records::sniff(path, text, config.quoting),
+    };
+    delimited::read(text, separator, config, problems)
+}
+
+/// A text on each line, in which commas and quotes are characters like any other.
+fn plain_lines(text: &str, problems: &mut Problems) -> Content {
+    if text.is_empty() {
+        problems.push(Problem::new("the file is empty").in_file(problems.path));
+    }
     let rows = text.lines().zip(1..).map(|(text, line)| Row {
         line,
         guid: None,
@@ -319,6 +322,17 @@ fn dataset<'a>(
         }
     }
     problems.check()?;
+    Ok(assembled(files.name(), read, classes, extra, 0))
+}
+
+/// The data set of rows and their classes; ids are the rows' own, or count on from `n_before`.
+fn assembled(
+    path: &Path,
+    read: Vec<FileRows>,
+    classes: Vec<(u32, Option<u32>)>,
+    extra: &[String],
+    n_before: usize,
+) -> Dataset {
     let warnings = empty_texts(&read).into_iter().collect();
     let rows = read.into_iter().flat_map(|(_, _, rows)| rows.rows);
     let mut rows: Vec<Row> = rows.collect();
@@ -328,20 +342,20 @@ fn dataset<'a>(
         .into_iter()
         .zip(classes)
         .enumerate()
-        .map(|(index, (row, (label, true_label)))| Example {
-            guid: row.guid.unwrap_or_else(|| index.to_string()),
+        .map(|(i, (row, (label, true_label)))| Example {
+            guid: row.guid.unwrap_or_else(|| (n_before + i).to_string()),
             text: row.text,
             text_pair: row.text_pair,
             label,
             true_label,
         })
         .collect();
-    Ok(Dataset {
-        path: files.name().to_owned(),
+    Dataset {
+        path: path.to_owned(),
         examples,
         extra,
         warnings,
-    })
+    }
 }
 
 /// The columns by name, but for those that no row has.

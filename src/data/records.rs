@@ -325,3 +325,13 @@ pub(super) fn sniff(path: &Path, text: &str, quoting: Quoting) -> Separator {
         Separator::Comma
     }
 }
+
+/// What quotes mean in files that go on as `text` does; where only `text` itself can tell, what
+/// the config says of it.
+pub(super) fn settled(path: &Path, text: &str, separator: Separator, quoting: Quoting) -> Quoting {
+    match Records::new(path, text, separator, quoting).rule {
+        Rule::Quoted => Quoting::Minimal,
+        Rule::Literal => Quoting::None,
+        Rule::Needed => quoting,
+    }
+}

@@ -13,18 +13,18 @@
 
 mod pickle;
 mod read;
+mod writer;
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow_schema::{Field, Schema};
-use parquet::arrow::ArrowWriter;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Problem, Result};
-use crate::fsio;
+
+pub use writer::TableWriter;
 
 /// A table: named columns of one length.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -160,14 +160,6 @@ impl Table {
         Format::of(path).map(|_| ())
     }
 
-    /// Writes the table as CSV.
-    ///
-    /// # Errors
-    /// The writer's own.
-    pub fn write_csv(&self, writer: impl Write) -> std::io::Result<()> {
-        self.write_delimited(writer, b',')
-    }
-
     /// One row, as the formats that name every value have it.
     fn row(&self, row: usize) -> Map<String, Value> {
         self.columns
@@ -181,34 +173,10 @@ impl Table {
     /// # Errors
     /// An extension that names no format, or a file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let format = Format::of(path)?;
-        fsio::write_atomically(path, |file| {
-            let written = match format {
-                Format::Csv => self.write_delimited(file, b','),
-                Format::Tsv => self.write_delimited(file, b'\t'),
-                Format::Jsonl => (0..self.n_rows()).try_for_each(|row| {
-                    serde_json::to_writer(&mut *file, &self.row(row))?;
-                    file.write_all(b"\n")
-                }),
-                Format::Pickle => pickle::write(self, file),
-                Format::Parquet => self.write_parquet(file),
-            };
-            written.map_err(|e| Error::writing(path, &e))
-        })
+        TableWriter::write_file(path, |writer| writer.write(self))
     }
 
-    fn write_delimited(&self, file: impl Write, delimiter: u8) -> std::io::Result<()> {
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(delimiter)
-            .from_writer(file);
-        writer.write_record(self.names())?;
-        for row in 0..self.n_rows() {
-            writer.write_record(self.columns.iter().map(|(_, column)| column.cell(row)))?;
-        }
-        writer.flush()
-    }
-
-    fn write_parquet(&self, file: impl Write + Send) -> std::io::Result<()> {
+    fn record_batch(&self) -> std::io::Result<RecordBatch> {
         let arrays: Vec<ArrayRef> = self.columns.iter().map(|(_, c)| c.arrow()).collect();
         let fields: Vec<Field> = self
             .columns
@@ -217,11 +185,24 @@ impl Table {
             .map(|((name, _), array)| Field::new(name, array.data_type().clone(), false))
             .collect();
         let schema = Arc::new(Schema::new(fields));
-        let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(std::io::Error::other)?;
-        let mut writer = ArrowWriter::try_new(file, schema, None)?;
-        writer.write(&batch)?;
-        writer.close()?;
-        Ok(())
+        RecordBatch::try_new(schema, arrays).map_err(std::io::Error::other)
+    }
+
+    /// Puts the rows of `more`, which has the same columns, below the table's own.
+    fn append(&mut self, more: &Self) {
+        if self.columns.is_empty() {
+            self.columns.clone_from(&more.columns);
+            return;
+        }
+        for ((_, column), (_, more)) in self.columns.iter_mut().zip(&more.columns) {
+            match (column, more) {
+                (Column::Text(v), Column::Text(more)) => v.extend_from_slice(more),
+                (Column::Integer(v), Column::Integer(more)) => v.extend_from_slice(more),
+                (Column::Real(v), Column::Real(more)) => v.extend_from_slice(more),
+                (Column::RealList(v), Column::RealList(more)) => v.extend_from_slice(more),
+                _ => debug_assert!(false, "two tables of other columns"),
+            }
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! `predict` and `evaluate`: a finished model on new texts.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use serde_json::{Map, Value};
 
 use crate::config::{self, Config, DataConfig, MetricConfig, ResultLocation, result_location};
 use crate::data::{
-    DataFiles, Dataset, Example, LabelSpace, Table, Tokenizer, Truncation, read_evaluation,
-    read_unlabelled,
+    DataFiles, Dataset, Example, LabelSpace, Table, TableWriter, Tokenizer, Truncation,
+    read_evaluation, read_unlabelled,
 };
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::model::{self, Classifier, ModelConfig};
@@ -63,28 +64,46 @@ pub fn run_predict(
     }
     let device = open_device(device)?;
     let finished = Finished::load(&options.model, &device)?;
-    let dataset = if options.texts.is_empty() {
-        let files = DataFiles::find(Path::new(""), &options.data)?;
-        read_unlabelled(files, &finished.columns(&options.columns))?
-    } else {
-        of_texts(&options.texts)
-    };
-    say_warnings(&dataset);
-    let predictions = finished.predict(&dataset, console)?;
-    let mut table = prediction_table(&predictions, &dataset, finished.labels.names());
-    table.remove("label");
-    match &options.output {
-        Some(path) => {
-            table.write(path)?;
-            tracing::info!("{} predictions are in {}", dataset.len(), path.display());
-            Ok(())
+    let mut n_texts = 0;
+    let mut n_cut = 0;
+    let mut write_to = |write: &mut dyn FnMut(&Table) -> Result<()>| {
+        let mut label = |dataset: Dataset| {
+            say_warnings(&dataset);
+            let (predictions, n_cut_here) = finished.predict(&dataset, console)?;
+            n_texts += dataset.len();
+            n_cut += n_cut_here;
+            let mut table = prediction_table(&predictions, &dataset, finished.labels.names());
+            table.remove("label");
+            write(&table)
+        };
+        if options.texts.is_empty() {
+            let files = DataFiles::find(Path::new(""), &options.data)?;
+            read_unlabelled(files, &finished.columns(&options.columns), label)
+        } else {
+            label(of_texts(&options.texts))
         }
-        None => match table.write_csv(io::stdout().lock()) {
-            // A reader that has seen enough, as `head` has, is no failure.
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(|e| Error::writing(Path::new("standard output"), &e)),
-        },
+    };
+    if let Some(path) = &options.output {
+        TableWriter::write_file(path, |writer| write_to(&mut |table| writer.write(table)))?;
+    } else {
+        let is_closed = AtomicBool::new(false);
+        let output = StandardOutput {
+            is_closed: &is_closed,
+        };
+        let mut writer = TableWriter::csv(Path::new("standard output"), output);
+        let written = write_to(&mut |table| writer.write(table));
+        // A reader that has seen enough, as `head` has, is no failure.
+        if is_closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        written?;
+        writer.finish()?;
     }
+    finished.say_cut(n_cut, n_texts);
+    if let Some(path) = &options.output {
+        tracing::info!("{n_texts} predictions are in {}", path.display());
+    }
+    Ok(())
 }
 
 /// Prints the loss and the metrics of a labelled data set as YAML.
@@ -110,7 +129,8 @@ pub fn run_evaluate(
     let columns = finished.columns(&options.columns);
     let dataset = read_evaluation(files, &columns, &finished.labels, "evaluation")?;
     say_warnings(&dataset);
-    let predictions = finished.predict(&dataset, console)?;
+    let (predictions, n_cut) = finished.predict(&dataset, console)?;
+    finished.say_cut(n_cut, dataset.len());
     if let Some(path) = &options.output {
         prediction_table(&predictions, &dataset, finished.labels.names()).write(path)?;
     }
@@ -123,6 +143,29 @@ pub fn run_evaluate(
     shown.extend(measured.to_json());
     let text = serde_yaml::to_string(&shown).map_err(|e| Error::internal(e.to_string()))?;
     print_text(&text)
+}
+
+/// Standard output, which remembers that nobody reads it any more.
+struct StandardOutput<'a> {
+    is_closed: &'a AtomicBool,
+}
+
+impl Write for StandardOutput<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = io::stdout().write(bytes);
+        if matches!(&written, Err(e) if e.kind() == io::ErrorKind::BrokenPipe) {
+            self.is_closed.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = io::stdout().flush();
+        if matches!(&flushed, Err(e) if e.kind() == io::ErrorKind::BrokenPipe) {
+            self.is_closed.store(true, Ordering::Relaxed);
+        }
+        flushed
+    }
 }
 
 /// A model that was trained.
@@ -195,19 +238,21 @@ impl Finished {
         }
     }
 
-    fn predict(&self, dataset: &Dataset, console: &Console) -> Result<Predictions> {
-        let tokens = self
-            .tokenizer
-            .tokenize(dataset, self.max_length, Truncation::Cut)?;
-        let n = tokens.n_truncated();
-        if n > 0 {
-            let percent = 100.0 * n as f64 / tokens.len() as f64;
+    fn say_cut(&self, n_cut: usize, n_texts: usize) {
+        if n_cut > 0 {
+            let percent = 100.0 * n_cut as f64 / n_texts as f64;
             tracing::warn!(
-                "{n} of {} texts ({percent:.1} %) have more than {} tokens and are cut",
-                tokens.len(),
+                "{n_cut} of {n_texts} texts ({percent:.1} %) have more than {} tokens and are cut",
                 self.max_length
             );
         }
+    }
+
+    /// What the model says of all texts, and how many of them it saw only in part.
+    fn predict(&self, dataset: &Dataset, console: &Console) -> Result<(Predictions, usize)> {
+        let tokens = self
+            .tokenizer
+            .tokenize(dataset, self.max_length, Truncation::Cut)?;
         let bar = console.bar(dataset.len() as u64);
         let all = dataset.all();
         let predictions = predict(&self.classifier, &tokens, all.indices(), |n| {
@@ -218,7 +263,7 @@ impl Finished {
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        predictions
+        Ok((predictions?, tokens.n_truncated()))
     }
 }
 

@@ -12,6 +12,7 @@ mod map;
 mod metrics;
 mod model;
 mod nn;
+mod pieces;
 mod pipeline;
 mod predict;
 mod project;
