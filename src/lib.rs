@@ -12,13 +12,13 @@
 //! | [`metrics`] | scikit-learn's classification metrics; pure functions |
 //! | [`data`] | files to a [`data::Dataset`]; label space, splits, tokens, packed batches, tables |
 //! | [`nn`] | the layers, forward and backward |
-//! | [`model`] | encoders and heads over one storage of parameters; checkpoints in and out |
+//! | [`model`] | encoders and heads over one storage of parameters; checkpoints in and out; the model hub |
 //! | [`train`] | the loop on one screen, callbacks, AdamW, schedules, evaluation |
 //! | [`dynamics`] | the recorder, a callback, and its files: one per epoch |
 //! | [`map`] | dynamics to a [`map::DataMap`]: confidence, variability, correctness and more |
-//! | [`select`] | a map and fractions to a subset |
+//! | [`select`] | selectors: a data set, and a map where one is asked for, to a subset |
 //! | [`report`] | the picture of the map |
-//! | [`pipeline`] | each command as one function; the only module that sees all others |
+//! | [`pipeline`] | each command as one function, and the reports to trackers; the only module that sees all others |
 //! | [`cli`] | arguments in, exit code out |
 //!
 //! [`error`], [`random`], [`fsio`] and [`pickle`] are leaves that anyone may use.

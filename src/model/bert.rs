@@ -9,10 +9,11 @@ use candle_core::Tensor;
 
 use crate::data::{PackedBatch, Sequences};
 use crate::error::Result;
+use crate::model::after_attention::{AfterAttention, LayerNames};
 use crate::model::{Architecture, BertShape, ModelConfig, Sharing};
 use crate::nn::{
-    Dropout, EmbeddingSum, Gradients, LayerNorm, Linear, QueryKeyValue, ResidualLayerNorm, Saved,
-    SelfAttention, Vars, raw,
+    Dropout, EmbeddingSum, Gradients, LayerNorm, Linear, QueryKeyValue, Saved, SelfAttention, Vars,
+    raw,
 };
 
 /// What the parts of an encoder are called.
@@ -23,11 +24,7 @@ struct Names {
     /// The list of blocks, or of groups of them.
     blocks: &'static str,
     query_key_value: [&'static str; 3],
-    attention_output: &'static str,
-    attention_norm: &'static str,
-    intermediate: &'static str,
-    output: &'static str,
-    output_norm: &'static str,
+    after_attention: LayerNames,
 }
 
 impl Names {
@@ -39,31 +36,37 @@ impl Names {
             "attention.self.key",
             "attention.self.value",
         ],
-        attention_output: "attention.output.dense",
-        attention_norm: "attention.output.LayerNorm",
-        intermediate: "intermediate.dense",
-        output: "output.dense",
-        output_norm: "output.LayerNorm",
+        after_attention: LayerNames {
+            attention_output: "attention.output.dense",
+            attention_norm: "attention.output.LayerNorm",
+            intermediate: "intermediate.dense",
+            output: "output.dense",
+            output_norm: "output.LayerNorm",
+        },
     };
     const DISTILBERT: Self = Self {
         projection: "",
         blocks: "transformer.layer",
         query_key_value: ["attention.q_lin", "attention.k_lin", "attention.v_lin"],
-        attention_output: "attention.out_lin",
-        attention_norm: "sa_layer_norm",
-        intermediate: "ffn.lin1",
-        output: "ffn.lin2",
-        output_norm: "output_layer_norm",
+        after_attention: LayerNames {
+            attention_output: "attention.out_lin",
+            attention_norm: "sa_layer_norm",
+            intermediate: "ffn.lin1",
+            output: "ffn.lin2",
+            output_norm: "output_layer_norm",
+        },
     };
     const ALBERT: Self = Self {
         projection: "encoder.embedding_hidden_mapping_in",
         blocks: "encoder.albert_layer_groups",
         query_key_value: ["attention.query", "attention.key", "attention.value"],
-        attention_output: "attention.dense",
-        attention_norm: "attention.LayerNorm",
-        intermediate: "ffn",
-        output: "ffn_output",
-        output_norm: "full_layer_layer_norm",
+        after_attention: LayerNames {
+            attention_output: "attention.dense",
+            attention_norm: "attention.LayerNorm",
+            intermediate: "ffn",
+            output: "ffn_output",
+            output_norm: "full_layer_layer_norm",
+        },
     };
 
     fn of(architecture: Architecture) -> Self {
@@ -214,29 +217,19 @@ impl Embeddings {
 struct Block {
     qkv: QueryKeyValue,
     attention: SelfAttention,
-    attention_output: Linear,
-    attention_norm: ResidualLayerNorm,
-    intermediate: Linear,
-    output: Linear,
-    output_norm: ResidualLayerNorm,
+    after: AfterAttention,
 }
 
 impl Block {
     fn new(vars: &Vars<'_>, config: &ModelConfig, names: &Names) -> Result<Self> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let std = config.initializer_range;
-        let linear = |name, inputs, outputs, activation| {
-            Linear::new(&vars.pp(name), inputs, outputs, std, activation)
-        };
-        let norm =
-            |name, rate| ResidualLayerNorm::new(&vars.pp(name), width, config.layer_norm_eps, rate);
+        let (width, std) = (config.hidden_size, config.initializer_range);
         let rate = config.hidden_dropout_prob;
         // As in transformers' forward passes: DistilBERT drops nothing after its attention, and
         // ALBERT nothing after its feed-forward part, though it makes a dropout for it.
-        let (attention_rate, output_rate) = match config.architecture {
-            Architecture::DistilBert => (0.0, rate),
-            Architecture::Albert => (rate, 0.0),
-            _ => (rate, rate),
+        let rates = match config.architecture {
+            Architecture::DistilBert => [0.0, rate],
+            Architecture::Albert => [rate, 0.0],
+            _ => [rate, rate],
         };
         Ok(Self {
             qkv: QueryKeyValue::new(vars, names.query_key_value, width, std)?,
@@ -245,22 +238,14 @@ impl Block {
                 config.num_attention_heads,
                 config.attention_probs_dropout_prob,
             ),
-            attention_output: linear(names.attention_output, width, width, None)?,
-            attention_norm: norm(names.attention_norm, attention_rate)?,
-            intermediate: linear(names.intermediate, width, inner, Some(config.activation))?,
-            output: linear(names.output, inner, width, None)?,
-            output_norm: norm(names.output_norm, output_rate)?,
+            after: AfterAttention::new(vars, config, names.after_attention, rates)?,
         })
     }
 
     fn forward(&self, x: &Tensor, sequences: &Sequences, saved: &mut Saved) -> Result<Tensor> {
         let qkv = self.qkv.forward(x, saved)?;
         let attended = self.attention.forward(&qkv, sequences, saved)?;
-        let attended = self.attention_output.forward(&attended, saved)?;
-        let x = self.attention_norm.forward(&attended, x, saved)?;
-        let inner = self.intermediate.forward(&x, saved)?;
-        let outer = self.output.forward(&inner, saved)?;
-        self.output_norm.forward(&outer, &x, saved)
+        self.after.forward(&attended, x, saved)
     }
 
     fn backward(
@@ -270,13 +255,7 @@ impl Block {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<Tensor> {
-        let (d_outer, d_residual) = self.output_norm.backward(dy, saved, grads)?;
-        let d_inner = self.output.backward(&d_outer, saved, grads)?;
-        let dx = self.intermediate.backward(&d_inner, saved, grads)?;
-        raw::add_tensor(&d_residual, &dx)?;
-
-        let (d_attended, dx) = self.attention_norm.backward(&d_residual, saved, grads)?;
-        let d_attended = self.attention_output.backward(&d_attended, saved, grads)?;
+        let (d_attended, dx) = self.after.backward(dy, saved, grads)?;
         let d_qkv = self.attention.backward(&d_attended, sequences, saved)?;
         raw::add_tensor(&dx, &self.qkv.backward(&d_qkv, saved, grads)?)?;
         Ok(dx)

@@ -7,11 +7,21 @@ use candle_core::Tensor;
 
 use crate::data::{PackedBatch, Sequences};
 use crate::error::Result;
+use crate::model::after_attention::{AfterAttention, LayerNames};
 use crate::model::{DebertaConfig, ModelConfig, RelativeEmbeddings};
 use crate::nn::{
     Decay, DisentangledAttention, DistanceRows, Dropout, EmbeddingSum, Gradients, Initialization,
     LayerNorm, Linear, Parameter, PositionTerms, QueryKeyValue, RelativePositions, RelativeRows,
-    ResidualLayerNorm, Saved, Vars, raw,
+    Saved, Vars, raw,
+};
+
+/// What the layers after the attention are called in a block.
+const AFTER_ATTENTION: LayerNames = LayerNames {
+    attention_output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    intermediate: "intermediate.dense",
+    output: "output.dense",
+    output_norm: "output.LayerNorm",
 };
 
 /// Embeddings and a stack of blocks: tokens in, one vector per token out.
@@ -288,24 +298,12 @@ struct Block {
     qkv: QueryKeyValue,
     relative: Option<RelativeProjection>,
     attention: DisentangledAttention,
-    attention_output: Linear,
-    attention_norm: ResidualLayerNorm,
-    intermediate: Linear,
-    output: Linear,
-    output_norm: ResidualLayerNorm,
+    after: AfterAttention,
 }
 
 impl Block {
     fn new(vars: &Vars<'_>, config: &ModelConfig, deberta: &DebertaConfig) -> Result<Self> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let std = config.initializer_range;
-        let linear = |name, inputs, outputs, activation| {
-            Linear::new(&vars.pp(name), inputs, outputs, std, activation)
-        };
-        let norm = |name| {
-            let (epsilon, rate) = (config.layer_norm_eps, config.hidden_dropout_prob);
-            ResidualLayerNorm::new(&vars.pp(name), width, epsilon, rate)
-        };
+        let (width, std) = (config.hidden_size, config.initializer_range);
         let of_attention = vars.pp("attention.self");
         let names = ["query_proj", "key_proj", "value_proj"];
         let has_table = deberta.relative.is_some();
@@ -329,11 +327,12 @@ impl Block {
                 1.0 / (squared_scale as f64).sqrt(),
                 config.attention_probs_dropout_prob,
             ),
-            attention_output: linear("attention.output.dense", width, width, None)?,
-            attention_norm: norm("attention.output.LayerNorm")?,
-            intermediate: linear("intermediate.dense", width, inner, Some(config.activation))?,
-            output: linear("output.dense", inner, width, None)?,
-            output_norm: norm("output.LayerNorm")?,
+            after: AfterAttention::new(
+                vars,
+                config,
+                AFTER_ATTENTION,
+                [config.hidden_dropout_prob; 2],
+            )?,
         })
     }
 
@@ -353,11 +352,7 @@ impl Block {
         let attended = self
             .attention
             .forward(&qkv, &rows, distances, sequences, saved)?;
-        let attended = self.attention_output.forward(&attended, saved)?;
-        let x = self.attention_norm.forward(&attended, x, saved)?;
-        let inner = self.intermediate.forward(&x, saved)?;
-        let outer = self.output.forward(&inner, saved)?;
-        self.output_norm.forward(&outer, &x, saved)
+        self.after.forward(&attended, x, saved)
     }
 
     /// Adds to the gradient of the relative embeddings, `d_table` (R, D), as well.
@@ -370,13 +365,7 @@ impl Block {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<Tensor> {
-        let (d_outer, d_residual) = self.output_norm.backward(dy, saved, grads)?;
-        let d_inner = self.output.backward(&d_outer, saved, grads)?;
-        let dx = self.intermediate.backward(&d_inner, saved, grads)?;
-        raw::add_tensor(&d_residual, &dx)?;
-
-        let (d_attended, dx) = self.attention_norm.backward(&d_residual, saved, grads)?;
-        let d_attended = self.attention_output.backward(&d_attended, saved, grads)?;
+        let (d_attended, dx) = self.after.backward(dy, saved, grads)?;
         let (d_qkv, d_rows) = self
             .attention
             .backward(&d_attended, distances, sequences, saved)?;

@@ -1,5 +1,6 @@
 //! The classifier: an encoder and a head over one storage of parameters, and its checkpoints.
 
+mod after_attention;
 mod bert;
 mod checkpoint;
 mod config;

@@ -348,7 +348,8 @@ pub fn map_path(config: &Config, source: &Source, key: &str) -> Result<PathBuf> 
     Ok(path)
 }
 
-fn say_warnings(dataset: &Dataset) {
+/// Says what is odd about a data set.
+pub fn say_warnings(dataset: &Dataset) {
     for warning in &dataset.warnings {
         tracing::warn!("{warning}");
     }

@@ -15,6 +15,8 @@ use crate::data::{
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::model::{self, Classifier, ModelConfig};
 use crate::nn::Use;
+use crate::pipeline::inputs::say_warnings;
+use crate::pipeline::ready_model::say_truncated;
 use crate::pipeline::stages::prediction_table;
 use crate::pipeline::{Console, DeviceChoice, open_device, print_text};
 use crate::train::{MetricSet, Predictions, predict};
@@ -60,7 +62,7 @@ pub fn run_predict(
     console: &Console,
 ) -> Result<()> {
     if let Some(output) = &options.output {
-        check_output(output)?;
+        Table::check_format(output)?;
     }
     let device = open_device(device)?;
     let finished = Finished::load(&options.model, &device)?;
@@ -99,7 +101,7 @@ pub fn run_predict(
         written?;
         writer.finish()?;
     }
-    finished.say_cut(n_cut, n_texts);
+    say_truncated(Path::new("the data"), n_cut, n_texts, finished.max_length);
     if let Some(path) = &options.output {
         tracing::info!("{n_texts} predictions are in {}", path.display());
     }
@@ -116,7 +118,7 @@ pub fn run_evaluate(
     console: &Console,
 ) -> Result<()> {
     if let Some(output) = &options.output {
-        check_output(output)?;
+        Table::check_format(output)?;
     }
     let metrics = metrics_by_name(&options.metrics)?;
     let device = open_device(device)?;
@@ -130,7 +132,7 @@ pub fn run_evaluate(
     let dataset = read_evaluation(files, &columns, &finished.labels, "evaluation")?;
     say_warnings(&dataset);
     let (predictions, n_cut) = finished.predict(&dataset, console)?;
-    finished.say_cut(n_cut, dataset.len());
+    say_truncated(&dataset.path, n_cut, dataset.len(), finished.max_length);
     if let Some(path) = &options.output {
         prediction_table(&predictions, &dataset, finished.labels.names()).write(path)?;
     }
@@ -238,16 +240,6 @@ impl Finished {
         }
     }
 
-    fn say_cut(&self, n_cut: usize, n_texts: usize) {
-        if n_cut > 0 {
-            let percent = 100.0 * n_cut as f64 / n_texts as f64;
-            tracing::warn!(
-                "{n_cut} of {n_texts} texts ({percent:.1} %) have more than {} tokens and are cut",
-                self.max_length
-            );
-        }
-    }
-
     /// What the model says of all texts, and how many of them it saw only in part.
     fn predict(&self, dataset: &Dataset, console: &Console) -> Result<(Predictions, usize)> {
         let tokens = self
@@ -328,15 +320,4 @@ fn metrics_by_name(names: &[String]) -> Result<Option<MetricSet>> {
         })?;
     }
     Ok(Some(MetricSet::new(&metrics)))
-}
-
-/// Refuses a format that is none before anything is computed.
-fn check_output(path: &Path) -> Result<()> {
-    Table::check_format(path)
-}
-
-fn say_warnings(dataset: &Dataset) {
-    for warning in &dataset.warnings {
-        tracing::warn!("{warning}");
-    }
 }

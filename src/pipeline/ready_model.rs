@@ -81,7 +81,12 @@ impl ReadyModel {
         let cache = TokenCache::new(config.output_dir().join(TOKEN_CACHE));
         let tokenize = |dataset: &Dataset| {
             let tokens = cache.tokenize(&tokenizer, dataset, max_length, truncation)?;
-            say_truncated(&tokens, dataset, max_length);
+            say_truncated(
+                &dataset.path,
+                tokens.n_truncated(),
+                tokens.len(),
+                max_length,
+            );
             Ok::<_, crate::error::Error>(tokens)
         };
         let training = tokenize(&inputs.training)?;
@@ -188,14 +193,13 @@ fn say_sentence_transformer(folder: &Path, max_length: usize) {
     }
 }
 
-fn say_truncated(tokens: &TokenizedDataset, dataset: &Dataset, max_length: usize) {
-    let n = tokens.n_truncated();
-    if n > 0 {
-        let percent = 100.0 * n as f64 / tokens.len() as f64;
+/// Warns of texts that were cut, `n_cut` of the `n_texts` of `name`.
+pub fn say_truncated(name: &Path, n_cut: usize, n_texts: usize, max_length: usize) {
+    if n_cut > 0 {
+        let percent = 100.0 * n_cut as f64 / n_texts as f64;
         tracing::warn!(
-            "{}: {n} of {} texts ({percent:.1} %) have more than {max_length} tokens and are cut",
-            dataset.path.display(),
-            tokens.len(),
+            "{}: {n_cut} of {n_texts} texts ({percent:.1} %) have more than {max_length} tokens and are cut",
+            name.display(),
         );
     }
 }
