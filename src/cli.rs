@@ -164,6 +164,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
+    crate::nn::keep_freed_memory();
     let console = Console::new(!cli.quiet);
     start_logging(&cli, &console);
     match run(cli.command, &console) {

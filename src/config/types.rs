@@ -226,6 +226,8 @@ pub struct TrainingConfig {
     /// `AdamW`'s epsilon.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub adam_epsilon: f64,
+    /// What the products of the linear layers are computed in; everything else is f32.
+    pub precision: PrecisionConfig,
     /// How much of the target is spread evenly over all classes, in [0, 1).
     #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub label_smoothing_factor: f64,
@@ -283,6 +285,19 @@ pub enum LrSchedulerType {
     Constant,
     /// Stays; the name that Hugging Face has for a constant rate after a warmup.
     ConstantWithWarmup,
+}
+
+/// What products of matrices are computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PrecisionConfig {
+    /// `bf16` where the processor multiplies it natively (AMX), else `f32`.
+    #[default]
+    Auto,
+    /// 24 significant bits.
+    F32,
+    /// Factors of 8 significant bits, sums in f32; weights and optimizer stay f32.
+    Bf16,
 }
 
 /// What a curriculum goes by.
@@ -527,6 +542,7 @@ impl Default for TrainingConfig {
             batch_size: 32,
             epochs: 1,
             learning_rate: 1e-5,
+            precision: PrecisionConfig::Auto,
             lr_scheduler_type: LrSchedulerType::Linear,
             warmup_ratio: 0.0,
             warmup_steps: 0,

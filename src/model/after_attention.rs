@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::model::ModelConfig;
-use crate::nn::{Gradients, Linear, ResidualLayerNorm, Saved, Vars, raw};
+use crate::nn::{Gradients, Linear, ResidualLayerNorm, Saved, Vars};
 
 /// The names of the layers, below those of their block.
 #[derive(Debug, Clone, Copy)]
@@ -81,8 +81,8 @@ impl AfterAttention {
     ) -> Result<(Tensor, Tensor)> {
         let (d_outer, d_residual) = self.output_norm.backward(dy, saved, grads)?;
         let d_inner = self.output.backward(&d_outer, saved, grads)?;
-        let dx = self.intermediate.backward(&d_inner, saved, grads)?;
-        raw::add_tensor(&d_residual, &dx)?;
+        self.intermediate
+            .backward_onto(&d_residual, &d_inner, saved, grads)?;
 
         let (d_attended, dx) = self.attention_norm.backward(&d_residual, saved, grads)?;
         Ok((

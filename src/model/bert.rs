@@ -13,7 +13,6 @@ use crate::model::after_attention::{AfterAttention, LayerNames};
 use crate::model::{Architecture, BertShape, ModelConfig, Sharing};
 use crate::nn::{
     Dropout, EmbeddingSum, Gradients, LayerNorm, Linear, QueryKeyValue, Saved, SelfAttention, Vars,
-    raw,
 };
 
 /// What the parts of an encoder are called.
@@ -257,7 +256,7 @@ impl Block {
     ) -> Result<Tensor> {
         let (d_attended, dx) = self.after.backward(dy, saved, grads)?;
         let d_qkv = self.attention.backward(&d_attended, sequences, saved)?;
-        raw::add_tensor(&dx, &self.qkv.backward(&d_qkv, saved, grads)?)?;
+        self.qkv.backward_onto(&dx, &d_qkv, saved, grads)?;
         Ok(dx)
     }
 }

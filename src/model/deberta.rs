@@ -372,7 +372,7 @@ impl Block {
         if let Some(relative) = &self.relative {
             relative.backward(&d_rows, d_table, &self.qkv, saved, grads)?;
         }
-        raw::add_tensor(&dx, &self.qkv.backward(&d_qkv, saved, grads)?)?;
+        self.qkv.backward_onto(&dx, &d_qkv, saved, grads)?;
         Ok(dx)
     }
 }

@@ -28,7 +28,7 @@ pub use sentence::{SentenceTransformer, sentence_transformer, transformer_folder
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
-use crate::nn::{Gradients, Parameters, Saved, Use, Vars};
+use crate::nn::{Gradients, Parameters, Precision, Saved, Use, Vars};
 use encoder::Encoder;
 use head::Head;
 
@@ -76,6 +76,16 @@ impl Classifier {
             parameters,
             layers,
         })
+    }
+
+    /// The same classifier, whose linear layers multiply in `precision`; at first it is f32.
+    ///
+    /// # Errors
+    /// None but bugs: the layers are put together once more.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
+        let binder = self.parameters.binder().in_precision(precision);
+        self.layers = Layers::new(&binder.vars(), &self.config, self.n_classes)?;
+        Ok(self)
     }
 
     /// A batch of B examples -> logits (B, C).

@@ -18,9 +18,10 @@ use rayon::prelude::*;
 
 use crate::data::Sequences;
 use crate::error::Result;
+use crate::nn::cpu::vectorized;
 use crate::nn::dropout::Masks;
-use crate::nn::math::exp;
-use crate::nn::raw::{Matrix, MatrixMut, Threads, multiply};
+use crate::nn::math::{exp, sum};
+use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::{Dropout, Saved, Vars, raw};
 
 /// Queries of one block where every key is seen.
@@ -106,13 +107,12 @@ impl SelfAttention {
                 }
                 apply_masks(masks, job, h, block, weights);
                 let y = &mut job.output[block.queries.start * width + h * head.width..];
-                multiply(
-                    MatrixMut::rows_of(y, block.queries.len(), head.width, width),
+                multiply_small(
+                    &mut MatrixMut::rows_of(y, block.queries.len(), head.width, width),
                     &block.matrix(weights),
                     &head.v.rows(&block.keys),
                     1.0,
-                    false,
-                    Threads::One,
+                    Start::Zeros,
                 );
             }
         }
@@ -154,24 +154,26 @@ impl SelfAttention {
         job: &mut Job<'_>,
     ) {
         let blocks = job.view.blocks();
-        let mut scratch = [(); 3].map(|()| vec![0.0; largest(&blocks)]);
+        let mut scratch = [(); 4].map(|()| vec![0.0; largest(&blocks)]);
         for (h, head) in self.heads(qkv, job, width).iter().enumerate() {
             let dy = &dy[job.first * width + h * head.width..];
             let dy = Matrix::rows_of(dy, job.view.length, head.width, width);
             for block in &blocks {
-                let [weights, dropped, d_scores] = scratch
+                let [weights, dropped, d_scores, mask] = scratch
                     .each_mut()
                     .map(|values| &mut values[..block.n_scores()]);
                 self.probabilities(head, h, block, job, weights);
+                mask.fill(1.0);
+                apply_masks(masks, job, h, block, mask);
                 dropped.copy_from_slice(weights);
-                apply_masks(masks, job, h, block, dropped);
+                multiply_by(dropped, mask);
 
                 // dA = dy V^T, dP = mask dA, dS = P (dP - sum_j P dP), which is 0 where P is.
                 let dy = dy.rows(&block.queries);
                 let v = head.v.rows(&block.keys);
-                let d_weights = block.matrix_mut(d_scores);
-                multiply(d_weights, &dy, &v.t(), 1.0, false, Threads::One);
-                apply_masks(masks, job, h, block, d_scores);
+                let mut d_weights = block.matrix_mut(d_scores);
+                multiply_small(&mut d_weights, &dy, &v.t(), 1.0, Start::Zeros);
+                multiply_by(d_scores, mask);
                 for ((_, ds), p) in block
                     .rows_mut(d_scores)
                     .zip(weights.chunks(block.keys.len()))
@@ -183,8 +185,8 @@ impl SelfAttention {
                 let mut add = |kind: usize, rows: &Range<usize>, a: &Matrix<'_>, b, scale| {
                     let first = rows.start * 3 * width + kind * width + h * head.width;
                     let part = &mut job.output[first..];
-                    let part = MatrixMut::rows_of(part, rows.len(), head.width, 3 * width);
-                    multiply(part, a, b, scale, true, Threads::One);
+                    let mut part = MatrixMut::rows_of(part, rows.len(), head.width, 3 * width);
+                    multiply_small(&mut part, a, b, scale, Start::Destination);
                 };
                 let d_scores = block.matrix(d_scores);
                 let (k, q) = (head.k.rows(&block.keys), head.q.rows(&block.queries));
@@ -210,9 +212,7 @@ impl SelfAttention {
             let seen = job.view.seen_in(block, i);
             row[..seen.start].fill(0.0);
             row[seen.end..].fill(0.0);
-            for score in &mut row[seen] {
-                *score = exp(*score - log_sum);
-            }
+            exponentials(&mut row[seen], log_sum);
         }
     }
 
@@ -333,11 +333,11 @@ impl View {
         }
     }
 
-    /// The number of dropout draws of one head, a multiple of four so that no two heads share
-    /// a block of draws.
+    /// The number of dropout draws of one head, a multiple of a group so that no two heads share
+    /// one.
     fn n_draws(self) -> usize {
         let per_token = self.window.map_or(self.length, |window| 2 * window + 1);
-        (self.length * per_token).next_multiple_of(4)
+        (self.length * per_token).next_multiple_of(Masks::GROUP)
     }
 }
 
@@ -389,13 +389,12 @@ impl Head<'_> {
 
     /// S = Q K^T / sqrt(d) of a block.
     fn scores(&self, block: &Block, scores: &mut [f32]) {
-        multiply(
-            block.matrix_mut(scores),
+        multiply_small(
+            &mut block.matrix_mut(scores),
             &self.q.rows(&block.queries),
             &self.k.rows(&block.keys).t(),
             self.scale(),
-            false,
-            Threads::One,
+            Start::Zeros,
         );
     }
 }
@@ -414,34 +413,53 @@ fn apply_masks(masks: Option<Masks>, job: &Job<'_>, h: usize, block: &Block, wei
     }
 }
 
-/// Makes a row of scores a row of probabilities; returns the logarithm of the sum of the
-/// scores' exponentials.
-pub(super) fn softmax(row: &mut [f32]) -> f32 {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // Apart from the sum, so that the exponentials are taken several at a time.
-    for x in row.iter_mut() {
-        *x = exp(*x - max);
+vectorized! {
+    /// Makes a row of scores a row of probabilities; returns the logarithm of the sum of the
+    /// scores' exponentials.
+    pub(super) fn softmax(row: &mut [f32]) -> f32 {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        // Apart from the sum, so that the exponentials are taken several at a time.
+        for x in row.iter_mut() {
+            *x = exp(*x - max);
+        }
+        let sum = sum(row, |x| x);
+        for x in row.iter_mut() {
+            *x /= sum;
+        }
+        max + sum.ln()
     }
-    let sum: f32 = row.iter().sum();
-    for x in row.iter_mut() {
-        *x /= sum;
-    }
-    max + sum.ln()
-}
 
-/// Makes a row of gradients of the probabilities `p` one of gradients of the scores:
-/// ds = p (dp - sum p dp).
-///
-/// The sums are f64 and divided by the sum of `p`, which rounding keeps from being 1: each row
-/// then adds up to 0 as closely as f32 allows, and so do the gradients of a key's bias.
-pub(super) fn softmax_backward(gradient: &mut [f32], p: &[f32]) {
-    let (mut sum, mut weighted) = (0.0_f64, 0.0_f64);
-    for (d, p) in gradient.iter().zip(p) {
-        sum += f64::from(*p);
-        weighted += f64::from(*p) * f64::from(*d);
+    /// Makes a row of scores the probabilities that go with the logarithm of their sum.
+    pub(super) fn exponentials(row: &mut [f32], log_sum: f32) {
+        for score in row {
+            *score = exp(*score - log_sum);
+        }
     }
-    let mean = weighted / sum;
-    for (d, p) in gradient.iter_mut().zip(p) {
-        *d = (f64::from(*p) * (f64::from(*d) - mean)) as f32;
+
+    /// Makes a row of gradients of the probabilities `p` one of gradients of the scores:
+    /// ds = p (dp - sum p dp).
+    ///
+    /// The sums are f64 and divided by the sum of `p`, which rounding keeps from being 1: each
+    /// row then adds up to 0 as closely as f32 allows, and so do the gradients of a key's bias.
+    pub(super) fn softmax_backward(gradient: &mut [f32], p: &[f32]) {
+        const LANES: usize = 16;
+        let (mut sums, mut weighted) = ([0.0_f64; LANES], [0.0_f64; LANES]);
+        for (d, p) in gradient.chunks(LANES).zip(p.chunks(LANES)) {
+            for (i, (d, p)) in d.iter().zip(p).enumerate() {
+                sums[i] += f64::from(*p);
+                weighted[i] += f64::from(*p) * f64::from(*d);
+            }
+        }
+        let mean = weighted.iter().sum::<f64>() / sums.iter().sum::<f64>();
+        for (d, p) in gradient.iter_mut().zip(p) {
+            *d = (f64::from(*p) * (f64::from(*d) - mean)) as f32;
+        }
+    }
+
+    /// values[i] *= factors[i].
+    pub(super) fn multiply_by(values: &mut [f32], factors: &[f32]) {
+        for (value, factor) in values.iter_mut().zip(factors) {
+            *value *= factor;
+        }
     }
 }

@@ -19,10 +19,10 @@ use rayon::prelude::*;
 
 use crate::data::Sequences;
 use crate::error::Result;
-use crate::nn::attention::{softmax, softmax_backward};
+use crate::nn::attention::{exponentials, softmax, softmax_backward};
 use crate::nn::dropout::Masks;
-use crate::nn::math::exp;
-use crate::nn::raw::{Matrix, MatrixMut, Slice, Threads, multiply};
+use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
+use crate::nn::raw::Slice;
 use crate::nn::{DistanceRows, Dropout, Saved, Vars, raw};
 
 /// The part of a disentangled attention block between its projections; it has no parameters.
@@ -102,9 +102,9 @@ impl DisentangledAttention {
                         }
                         job.drop_out(masks, h, weights);
                         let y = &mut job.output[h * head.width..];
-                        let y = MatrixMut::rows_of(y, length, head.width, width);
+                        let mut y = MatrixMut::rows_of(y, length, head.width, width);
                         let weights = square(weights, length);
-                        multiply(y, &weights, &head.v, 1.0, false, Threads::One);
+                        multiply_small(&mut y, &weights, &head.v, 1.0, Start::Zeros);
                     }
                 });
         }
@@ -212,9 +212,9 @@ fn jobs<'a>(
 }
 
 impl Job<'_> {
-    /// A multiple of four, so that no two heads share a block of draws.
+    /// A multiple of a group, so that no two heads share one.
     fn draws_per_head(&self) -> usize {
-        (self.length * self.length).next_multiple_of(4)
+        (self.length * self.length).next_multiple_of(Masks::GROUP)
     }
 
     /// Multiplies the (L, L) values of head `h` by its masks.
@@ -301,17 +301,17 @@ impl<'a> Scores<'a> {
     /// S of head `h`, (L, L).
     fn compute(&mut self, h: usize, head: &Head<'_>, width: usize) -> &mut [f32] {
         let (length, n_rows) = (self.distances.length, self.distances.used.len());
-        let scores = MatrixMut::rows_of(&mut self.values, length, length, length);
+        let mut scores = MatrixMut::rows_of(&mut self.values, length, length, length);
         let keys = head.k.t();
-        multiply(scores, &head.q, &keys, self.scale, false, Threads::One);
+        multiply_small(&mut scores, &head.q, &keys, self.scale, Start::Zeros);
         for (table, content, side) in [
             (&self.relative.keys, &head.q, Side::Query),
             (&self.relative.queries, &head.k, Side::Key),
         ] {
             let Some(table) = table else { continue };
             let table = self.distances.table(table, h, head.width, width).t();
-            let by_row = MatrixMut::rows_of(&mut self.by_row, length, n_rows, n_rows);
-            multiply(by_row, content, &table, self.scale, false, Threads::One);
+            let mut by_row = MatrixMut::rows_of(&mut self.by_row, length, n_rows, n_rows);
+            multiply_small(&mut by_row, content, &table, self.scale, Start::Zeros);
             let (scores, by_row) = (&mut self.values, &self.by_row);
             self.distances
                 .for_each_pair(side, |pair, place| scores[pair] += by_row[place]);
@@ -419,16 +419,14 @@ impl Pass<'_> {
             let weights = scores.compute(h, head, width);
             for (i, row) in weights.chunks_exact_mut(length).enumerate() {
                 let log_sum = job.log_sums[i * n_heads + h];
-                for score in row {
-                    *score = exp(*score - log_sum);
-                }
+                exponentials(row, log_sum);
             }
             dropped.copy_from_slice(weights);
             job.drop_out(self.masks, h, &mut dropped);
 
             // dA = dy V^T, dP = mask dA, dS = P (dP - sum_j P dP).
-            let d_weights = MatrixMut::rows_of(&mut d_scores, length, length, length);
-            multiply(d_weights, &dy, &head.v.t(), 1.0, false, Threads::One);
+            let mut d_weights = MatrixMut::rows_of(&mut d_scores, length, length, length);
+            multiply_small(&mut d_weights, &dy, &head.v.t(), 1.0, Start::Zeros);
             job.drop_out(self.masks, h, &mut d_scores);
             for (ds, p) in d_scores
                 .chunks_exact_mut(length)
@@ -438,15 +436,16 @@ impl Pass<'_> {
             }
 
             // dV = A^T dy, dQ = scale dS K, dK = scale dS^T Q.
-            let mut write = |kind: usize, a: &Matrix<'_>, b: &Matrix<'_>, scale, accumulate| {
-                let rows = &mut job.output[kind * width + h * head.width..];
-                let rows = MatrixMut::rows_of(rows, length, head.width, 3 * width);
-                multiply(rows, a, b, scale, accumulate, Threads::One);
-            };
+            let mut write =
+                |kind: usize, a: &Matrix<'_>, b: &Matrix<'_>, scale, start: Start<'_>| {
+                    let rows = &mut job.output[kind * width + h * head.width..];
+                    let mut rows = MatrixMut::rows_of(rows, length, head.width, 3 * width);
+                    multiply_small(&mut rows, a, b, scale, start);
+                };
             let ds = square(&d_scores, length);
-            write(2, &square(&dropped, length).t(), &dy, 1.0, false);
-            write(0, &ds, &head.k, scale, false);
-            write(1, &ds.t(), &head.q, scale, false);
+            write(2, &square(&dropped, length).t(), &dy, 1.0, Start::Zeros);
+            write(0, &ds, &head.k, scale, Start::Zeros);
+            write(1, &ds.t(), &head.q, scale, Start::Zeros);
 
             // With G the scores' gradients gathered by row, (L, R): dQ += scale G K' and
             // dK' = scale G^T Q, and so for K and Q'.
@@ -473,10 +472,10 @@ impl Pass<'_> {
                     .distances
                     .for_each_pair(side, |pair, place| d_by_row[place] += d_scores[pair]);
                 let by_row = Matrix::rows_of(&d_by_row, length, n_rows, n_rows);
-                write(kind, &by_row, &table, scale, true);
+                write(kind, &by_row, &table, scale, Start::Destination);
                 let d_table = &mut d_table[h * head.width..];
-                let d_table = MatrixMut::rows_of(d_table, n_rows, head.width, width);
-                multiply(d_table, &by_row.t(), content, scale, false, Threads::One);
+                let mut d_table = MatrixMut::rows_of(d_table, n_rows, head.width, width);
+                multiply_small(&mut d_table, &by_row.t(), content, scale, Start::Zeros);
             }
         }
         share

@@ -1,9 +1,9 @@
 //! Dropout by counter: the mask is drawn again in the backward pass, never kept.
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::nn::cpu::vectorized;
 use crate::nn::{Saved, Vars, raw};
 use crate::random::Stream;
 
@@ -41,15 +41,22 @@ impl Dropout {
     /// # Errors
     /// A tensor that is not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &Saved) -> Result<Tensor> {
-        /// Values of one task: a multiple of four, so that no two share a block of draws.
-        const CHUNK: usize = 1 << 12;
+        /// Values of one row of a task.
+        const CHUNK: usize = 64;
         let Some(masks) = self.masks(saved) else {
             return Ok(x.clone());
         };
-        let mut y = raw::read::<f32>(x)?.to_vec();
-        y.par_chunks_mut(CHUNK)
-            .enumerate()
-            .for_each(|(i, values)| masks.apply(i * CHUNK, values));
+        let values = raw::read::<f32>(x)?;
+        // The values as rows of 64; the last one may go past the end.
+        let n_rows = values.len().div_ceil(CHUNK);
+        let ([mut y], _) = raw::rows(n_rows, [CHUNK], |rows, [y]| {
+            let first = rows.start * CHUNK;
+            let values = &values[first..values.len().min(rows.end * CHUNK)];
+            let y = &mut y[..values.len()];
+            y.copy_from_slice(values);
+            masks.apply(first, y);
+        });
+        y.truncate(values.len());
         raw::tensor(y, x.dims(), x.device())
     }
 
@@ -71,23 +78,46 @@ pub(super) struct Masks {
 }
 
 impl Masks {
+    /// Draws that are made at once; applying masks is fastest from one of their multiples on.
+    pub const GROUP: usize = 64;
+
     /// Multiplies the values whose first one has number `first` by their masks: 0 or the scale.
     pub fn apply(&self, first: usize, values: &mut [f32]) {
-        let mut index = first;
+        multiply_by_masks(*self, first, values);
+    }
+}
+
+vectorized! {
+    fn multiply_by_masks(masks: Masks, first: usize, values: &mut [f32]) {
+        let mut group = first / Masks::GROUP;
+        let mut skipped = first % Masks::GROUP;
         let mut rest = values;
         while !rest.is_empty() {
-            let within = index % 4;
-            let (now, later) = rest.split_at_mut((4 - within).min(rest.len()));
-            let draws = self.stream.block((index / 4) as u32);
-            for (value, draw) in now.iter_mut().zip(&draws[within..]) {
-                *value *= if *draw >= self.threshold {
-                    self.scale
-                } else {
-                    0.0
-                };
+            let (now, later) = rest.split_at_mut((Masks::GROUP - skipped).min(rest.len()));
+            let draws = masks.stream.group(group as u32);
+            // A whole group is a loop of known length.
+            if let Ok(now) = <&mut [f32; Masks::GROUP]>::try_from(&mut *now) {
+                for (value, draw) in now.iter_mut().zip(&draws) {
+                    *value *= masks.factor(*draw);
+                }
+            } else {
+                for (value, draw) in now.iter_mut().zip(&draws[skipped..]) {
+                    *value *= masks.factor(*draw);
+                }
             }
-            index += now.len();
-            rest = later;
+            (group, skipped, rest) = (group + 1, 0, later);
+        }
+    }
+}
+
+impl Masks {
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+    fn factor(self, draw: u32) -> f32 {
+        if draw >= self.threshold {
+            self.scale
+        } else {
+            0.0
         }
     }
 }

@@ -5,9 +5,9 @@
 //! Shapes: T rows; x (T, 2 I) with `a` first; y (T, I).
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::nn::attention::multiply_by;
 use crate::nn::{Activation, Saved, raw};
 
 /// A gate; it has no parameters.
@@ -28,20 +28,16 @@ impl Gate {
     /// A tensor that is not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let (n_rows, width) = (x.dim(0)?, x.dim(1)? / 2);
-        let mut y = vec![0.0; n_rows * width];
-        {
-            let values = raw::read::<f32>(x)?;
-            y.par_chunks_mut(raw::ROWS_PER_TASK * width)
-                .zip(values.par_chunks(raw::ROWS_PER_TASK * 2 * width))
-                .for_each(|(y, x)| {
-                    for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(2 * width)) {
-                        let (a, g) = x.split_at(width);
-                        y.copy_from_slice(a);
-                        self.activation.apply(y);
-                        multiply_by(y, g);
-                    }
-                });
-        }
+        let values = raw::read::<f32>(x)?;
+        let ([y], _) = raw::rows(n_rows, [width], |rows, [y]| {
+            let x = values[rows.start * 2 * width..].chunks_exact(2 * width);
+            for (y, x) in y.chunks_exact_mut(width).zip(x) {
+                let (a, g) = x.split_at(width);
+                y.copy_from_slice(a);
+                self.activation.apply(y);
+                multiply_by(y, g);
+            }
+        });
         saved.push(x);
         raw::tensor(y, &[n_rows, width], x.device())
     }
@@ -53,21 +49,14 @@ impl Gate {
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let x = saved.pop()?;
         let (n_rows, width) = dy.dims2()?;
-        let mut dx = vec![0.0; n_rows * 2 * width];
-        {
-            let (x, dy) = (raw::read::<f32>(&x)?, raw::read::<f32>(dy)?);
-            dx.par_chunks_mut(raw::ROWS_PER_TASK * 2 * width)
-                .zip(x.par_chunks(raw::ROWS_PER_TASK * 2 * width))
-                .zip(dy.par_chunks(raw::ROWS_PER_TASK * width))
-                .for_each(|((dx, x), dy)| {
-                    let rows = dx
-                        .chunks_exact_mut(2 * width)
-                        .zip(x.chunks_exact(2 * width));
-                    for ((dx, x), dy) in rows.zip(dy.chunks_exact(width)) {
-                        self.backward_of_row(dx, x, dy);
-                    }
-                });
-        }
+        let (x, dy_values) = (raw::read::<f32>(&x)?, raw::read::<f32>(dy)?);
+        let ([dx], _) = raw::rows(n_rows, [2 * width], |rows, [dx]| {
+            let x = x[rows.start * 2 * width..].chunks_exact(2 * width);
+            let dy = dy_values[rows.start * width..].chunks_exact(width);
+            for ((dx, x), dy) in dx.chunks_exact_mut(2 * width).zip(x).zip(dy) {
+                self.backward_of_row(dx, x, dy);
+            }
+        });
         raw::tensor(dx, &[n_rows, 2 * width], dy.device())
     }
 
@@ -81,11 +70,5 @@ impl Gate {
         dg.copy_from_slice(a);
         self.activation.apply(dg);
         multiply_by(dg, dy);
-    }
-}
-
-fn multiply_by(values: &mut [f32], factors: &[f32]) {
-    for (value, factor) in values.iter_mut().zip(factors) {
-        *value *= factor;
     }
 }

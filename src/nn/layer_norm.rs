@@ -4,10 +4,10 @@
 //! the population variance (Ba et al. 2016). A layer norm may be without beta.
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::nn::dropout::Masks;
+use crate::nn::cpu::vectorized;
+use crate::nn::math::{sum, sum_of_pairs};
 use crate::nn::{Bias, Decay, Dropout, Gradients, Initialization, Parameter, Saved, Vars, raw};
 
 /// A layer norm over the last dimension.
@@ -44,8 +44,10 @@ impl LayerNorm {
     /// # Errors
     /// Tensors that are not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
-        let sums = raw::read::<f32>(x)?.to_vec();
-        self.normalize(sums, x, saved)
+        let values = raw::read::<f32>(x)?;
+        self.normalize(x, saved, |first, row| {
+            row.copy_from_slice(&values[first..first + row.len()]);
+        })
     }
 
     /// dy (T, D) -> dx (T, D); adds to the gradients of weight and bias.
@@ -53,57 +55,18 @@ impl LayerNorm {
     /// # Errors
     /// As [`LayerNorm::forward`], or a stack that does not match.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
-        let inverse_std = saved.pop()?;
-        let normalized = saved.pop()?;
-        let (n_rows, width) = dy.dims2()?;
-        let dy_values = raw::read::<f32>(dy)?;
-        let inverse_std = raw::read::<f32>(&inverse_std)?;
-        let normalized = raw::read::<f32>(&normalized)?;
-        let gamma = raw::read::<f32>(self.weight.value())?;
-
-        // The sums for the weight, then those for the bias, if there is one.
-        let n_sums = width * (1 + usize::from(self.bias.is_some()));
-        let sums = raw::sum_over_rows(n_rows, n_sums, |rows, partial| {
-            let (d_weight, d_bias) = partial.split_at_mut(width);
-            for row in rows {
-                let at = row * width..(row + 1) * width;
-                raw::add_to(d_bias, &dy_values[at.clone()]);
-                for ((sum, g), x) in d_weight
-                    .iter_mut()
-                    .zip(&dy_values[at.clone()])
-                    .zip(&normalized[at])
-                {
-                    *sum += g * x;
-                }
-            }
-        });
-        raw::accumulate(&grads[&self.weight], &sums[..width])?;
-        if let Some(bias) = &self.bias {
-            raw::accumulate(&grads[bias], &sums[width..])?;
-        }
-
-        let mut dx = vec![0.0; n_rows * width];
-        let chunk = raw::ROWS_PER_TASK * width;
-        dx.par_chunks_mut(chunk)
-            .enumerate()
-            .for_each(|(task, rows)| {
-                for (i, dx) in rows.chunks_exact_mut(width).enumerate() {
-                    let row = task * raw::ROWS_PER_TASK + i;
-                    let at = row * width..(row + 1) * width;
-                    input_gradient(
-                        dx,
-                        &dy_values[at.clone()],
-                        &normalized[at],
-                        &gamma,
-                        inverse_std[row],
-                    );
-                }
-            });
+        let [dx] = self.input_gradients(dy, saved, grads, |_, [_]| {})?;
         raw::tensor(dx, dy.dims(), dy.device())
     }
 
-    /// Turns the rows of `sums` into y, and saves what the backward pass needs.
-    fn normalize(&self, mut sums: Vec<f32>, like: &Tensor, saved: &mut Saved) -> Result<Tensor> {
+    /// Normalizes the rows that `fill(number of the first value, row)` gives (T, D) into y, and
+    /// saves what the backward pass needs.
+    fn normalize(
+        &self,
+        like: &Tensor,
+        saved: &mut Saved,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Result<Tensor> {
         let (n_rows, width) = like.dims2()?;
         let gamma = raw::read::<f32>(self.weight.value())?;
         let beta = self
@@ -111,35 +74,60 @@ impl LayerNorm {
             .as_ref()
             .map(|bias| raw::read::<f32>(bias.value()));
         let beta = beta.transpose()?;
-        let mut inverse_std = vec![0.0; n_rows];
-        sums.par_chunks_mut(raw::ROWS_PER_TASK * width)
-            .zip(inverse_std.par_chunks_mut(raw::ROWS_PER_TASK))
-            .for_each(|(rows, inverse_std)| {
-                for (row, inverse_std) in rows.chunks_exact_mut(width).zip(inverse_std) {
-                    *inverse_std = standardize(row, self.epsilon);
+        let widths = [width, width, 1];
+        let ([normalized, y, inverse_std], _) =
+            raw::rows(n_rows, widths, |rows, [normalized, y, inverse_std]| {
+                fill(rows.start * width, normalized);
+                let normalized = normalized.chunks_exact_mut(width);
+                let y = y.chunks_exact_mut(width);
+                for ((x, y), inverse_std) in normalized.zip(y).zip(inverse_std) {
+                    *inverse_std = standardize(x, self.epsilon);
+                    scale_and_shift(y, x, &gamma, beta.as_deref());
                 }
             });
-        let normalized = raw::tensor(sums, like.dims(), like.device())?;
-        let mut y = vec![0.0; n_rows * width];
-        {
-            let normalized = raw::read::<f32>(&normalized)?;
-            let chunk = raw::ROWS_PER_TASK * width;
-            y.par_chunks_mut(chunk)
-                .zip(normalized.par_chunks(chunk))
-                .for_each(|(y, x)| {
-                    for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                        for ((y, x), gamma) in y.iter_mut().zip(x).zip(&*gamma) {
-                            *y = gamma * x;
-                        }
-                        if let Some(beta) = &beta {
-                            raw::add_to(y, beta);
-                        }
-                    }
-                });
-        }
-        saved.push(&normalized);
+        saved.push(&raw::tensor(normalized, like.dims(), like.device())?);
         saved.push(&raw::tensor(inverse_std, &[n_rows], like.device())?);
         raw::tensor(y, like.dims(), like.device())
+    }
+
+    /// dx (T, D) from dy (T, D), and N - 1 more matrices like it that `and_then` makes of it
+    /// while it is at hand: it gets the number of the first value, and some rows of all of them,
+    /// dx first. Adds to the gradients of weight and bias.
+    fn input_gradients<const N: usize>(
+        &self,
+        dy: &Tensor,
+        saved: &mut Saved,
+        grads: &Gradients,
+        and_then: impl Fn(usize, [&mut [f32]; N]) + Sync,
+    ) -> Result<[Vec<f32>; N]> {
+        let (inverse_std, normalized) = (saved.pop()?, saved.pop()?);
+        let (n_rows, width) = dy.dims2()?;
+        let dy = raw::read::<f32>(dy)?;
+        let inverse_std = raw::read::<f32>(&inverse_std)?;
+        let normalized = raw::read::<f32>(&normalized)?;
+        let gamma = raw::read::<f32>(self.weight.value())?;
+        let (gradients, sums) = raw::rows(n_rows, [width; N], |rows, parts| {
+            let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
+            let values = rows.start * width..rows.end * width;
+            let each = dy[values.clone()]
+                .chunks_exact(width)
+                .zip(normalized[values].chunks_exact(width))
+                .zip(&inverse_std[rows.clone()]);
+            for (dx, ((dy, x), inverse_std)) in parts[0].chunks_exact_mut(width).zip(each) {
+                raw::add_to(&mut d_bias, dy);
+                add_products(&mut d_weight, dy, x);
+                input_gradient(dx, dy, x, &gamma, *inverse_std);
+            }
+            and_then(rows.start * width, parts);
+            [d_weight, d_bias]
+        });
+        for [d_weight, d_bias] in &sums {
+            raw::accumulate(&grads[&self.weight], d_weight)?;
+            if let Some(bias) = &self.bias {
+                raw::accumulate(&grads[bias], d_bias)?;
+            }
+        }
+        Ok(gradients)
     }
 }
 
@@ -167,21 +155,16 @@ impl ResidualLayerNorm {
     /// # Errors
     /// Tensors that are not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, residual: &Tensor, saved: &mut Saved) -> Result<Tensor> {
-        let width = x.dim(1)?;
         let masks = self.dropout.masks(saved);
-        let mut sums = raw::read::<f32>(x)?.to_vec();
-        {
-            let residual = raw::read::<f32>(residual)?;
-            let chunk = raw::ROWS_PER_TASK * width;
-            sums.par_chunks_mut(chunk)
-                .zip(residual.par_chunks(chunk))
-                .enumerate()
-                .for_each(|(task, (sums, residual))| {
-                    drop_out(masks, task * chunk, sums);
-                    raw::add_to(sums, residual);
-                });
-        }
-        self.norm.normalize(sums, x, saved)
+        let (values, residual) = (raw::read::<f32>(x)?, raw::read::<f32>(residual)?);
+        self.norm.normalize(x, saved, |first, rows| {
+            let all = first..first + rows.len();
+            rows.copy_from_slice(&values[all.clone()]);
+            if let Some(masks) = masks {
+                masks.apply(first, rows);
+            }
+            raw::add_to(rows, &residual[all]);
+        })
     }
 
     /// dy (T, D) -> (dx, dresidual), each (T, D); adds to the gradients of the layer norm.
@@ -194,42 +177,64 @@ impl ResidualLayerNorm {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<(Tensor, Tensor)> {
-        let d_sum = self.norm.backward(dy, saved, grads)?;
-        let dx = self.dropout.backward(&d_sum, saved)?;
-        Ok((dx, d_sum))
+        let Some(masks) = self.dropout.masks(saved) else {
+            let d_sum = self.norm.backward(dy, saved, grads)?;
+            return Ok((d_sum.clone(), d_sum));
+        };
+        let drop_out = |first, [d_sum, dx]: [&mut [f32]; 2]| {
+            dx.copy_from_slice(d_sum);
+            masks.apply(first, dx);
+        };
+        let [d_sum, dx] = self.norm.input_gradients(dy, saved, grads, drop_out)?;
+        Ok((
+            raw::tensor(dx, dy.dims(), dy.device())?,
+            raw::tensor(d_sum, dy.dims(), dy.device())?,
+        ))
     }
 }
 
-fn drop_out(masks: Option<Masks>, first: usize, values: &mut [f32]) {
-    if let Some(masks) = masks {
-        masks.apply(first, values);
+vectorized! {
+    /// Makes mean 0 and variance 1 of a row; returns 1 / sqrt(var + eps).
+    fn standardize(row: &mut [f32], epsilon: f32) -> f32 {
+        let width = row.len() as f32;
+        let mean = sum(row, |x| x) / width;
+        let variance = sum(row, |x| (x - mean) * (x - mean)) / width;
+        let inverse_std = 1.0 / (variance + epsilon).sqrt();
+        for x in row {
+            *x = (*x - mean) * inverse_std;
+        }
+        inverse_std
     }
-}
 
-/// Makes mean 0 and variance 1 of a row; returns 1 / sqrt(var + eps).
-fn standardize(row: &mut [f32], epsilon: f32) -> f32 {
-    let width = row.len() as f32;
-    let mean = row.iter().sum::<f32>() / width;
-    let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / width;
-    let inverse_std = 1.0 / (variance + epsilon).sqrt();
-    for x in row {
-        *x = (*x - mean) * inverse_std;
+    /// y = gamma x + beta.
+    fn scale_and_shift(y: &mut [f32], x: &[f32], gamma: &[f32], beta: Option<&[f32]>) {
+        for ((y, x), gamma) in y.iter_mut().zip(x).zip(gamma) {
+            *y = gamma * x;
+        }
+        if let Some(beta) = beta {
+            for (y, beta) in y.iter_mut().zip(beta) {
+                *y += beta;
+            }
+        }
     }
-    inverse_std
-}
 
-/// dx = (g - mean(g) - x mean(g x)) / std with g = gamma dy and x the normalized row.
-fn input_gradient(dx: &mut [f32], dy: &[f32], x: &[f32], gamma: &[f32], inverse_std: f32) {
-    let width = dx.len() as f32;
-    let (mut mean, mut mean_x) = (0.0, 0.0);
-    for ((d, dy), (x, gamma)) in dx.iter_mut().zip(dy).zip(x.iter().zip(gamma)) {
-        *d = gamma * dy;
-        mean += *d;
-        mean_x += *d * x;
+    /// sums[i] += a[i] b[i].
+    fn add_products(sums: &mut [f32], a: &[f32], b: &[f32]) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
     }
-    mean /= width;
-    mean_x /= width;
-    for (d, x) in dx.iter_mut().zip(x) {
-        *d = (*d - mean - x * mean_x) * inverse_std;
+
+    /// dx = (g - mean(g) - x mean(g x)) / std with g = gamma dy and x the normalized row.
+    fn input_gradient(dx: &mut [f32], dy: &[f32], x: &[f32], gamma: &[f32], inverse_std: f32) {
+        for ((d, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
+            *d = gamma * dy;
+        }
+        let width = dx.len() as f32;
+        let mean = sum(dx, |g| g) / width;
+        let mean_x = sum_of_pairs(dx, x, |g, x| g * x) / width;
+        for (d, x) in dx.iter_mut().zip(x) {
+            *d = (*d - mean - x * mean_x) * inverse_std;
+        }
     }
 }

@@ -3,11 +3,17 @@
 //! Shapes: T rows (tokens or examples), `in` and `out` features; W is (out, in), b (out). A
 //! layer may be without b.
 
-use candle_core::{DType, Tensor};
-use rayon::prelude::*;
+use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::nn::{Activation, Bias, Decay, Gradients, Initialization, Parameter, Saved, Vars, raw};
+use crate::nn::{
+    Activation, Bias, Decay, Gradients, Initialization, Parameter, Precision, Saved, Start, Vars,
+    raw,
+};
+
+/// Layers with fewer outputs than this are computed in f32: their products cost nothing, and
+/// logits are what everything else is measured by.
+const FEWEST_OUTPUTS_IN_BF16: usize = 16;
 
 /// A linear layer, with the activation that follows it, if one does.
 #[derive(Debug)]
@@ -15,6 +21,7 @@ pub struct Linear {
     weight: Parameter,
     bias: Option<Parameter>,
     activation: Option<Activation>,
+    precision: Precision,
 }
 
 impl Linear {
@@ -50,6 +57,11 @@ impl Linear {
             weight: vars.get("weight", &[outputs, inputs], first, Decay::Yes)?,
             bias: bias.of(vars, outputs)?,
             activation,
+            precision: if outputs < FEWEST_OUTPUTS_IN_BF16 {
+                Precision::F32
+            } else {
+                vars.precision()
+            },
         })
     }
 
@@ -59,21 +71,18 @@ impl Linear {
     /// Shapes that do not fit, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         saved.push(x);
-        let outputs = self.weight.value().dim(0)?;
-        let y = Tensor::zeros((x.dim(0)?, outputs), DType::F32, x.device())?;
-        raw::product_into(&y, x, &self.weight.value().t()?, false)?;
-        if let Some(bias) = &self.bias {
-            add_bias(&y, bias.value())?;
-        }
+        let bias = self
+            .bias
+            .as_ref()
+            .map(|bias| raw::read::<f32>(bias.value()));
+        let bias = bias.transpose()?;
+        let start = bias.as_deref().map_or(Start::Zeros, Start::Row);
+        let y = raw::product(x, &self.weight.value().t()?, start, self.precision)?;
         let Some(activation) = self.activation else {
             return Ok(y);
         };
         saved.push(&y);
-        let mut values = raw::read::<f32>(&y)?.to_vec();
-        values
-            .par_chunks_mut(raw::ROWS_PER_TASK * outputs)
-            .for_each(|rows| activation.apply(rows));
-        raw::tensor(values, y.dims(), y.device())
+        activated(activation, &y)
     }
 
     /// dy (T, out) -> dx (T, in); adds to the gradients of W and b.
@@ -81,16 +90,44 @@ impl Linear {
     /// # Errors
     /// As [`Linear::forward`], or a stack that does not match.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
+        let dy = self.weight_gradients(dy, saved, grads)?;
+        raw::product(&dy, self.weight.value(), Start::Zeros, self.precision)
+    }
+
+    /// As [`Linear::backward`], but adds dx to `sum` (T, in), the gradient of x from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Linear::backward`].
+    pub fn backward_onto(
+        &self,
+        sum: &Tensor,
+        dy: &Tensor,
+        saved: &mut Saved,
+        grads: &Gradients,
+    ) -> Result<()> {
+        let dy = self.weight_gradients(dy, saved, grads)?;
+        let weight = self.weight.value();
+        raw::product_into(sum, &dy, weight, Start::Destination, self.precision)
+    }
+
+    /// Adds to the gradients of W and b; returns the gradient before the activation (T, out).
+    fn weight_gradients(
+        &self,
+        dy: &Tensor,
+        saved: &mut Saved,
+        grads: &Gradients,
+    ) -> Result<Tensor> {
         let dy = match self.activation {
             None => dy.clone(),
             Some(activation) => before_activation(activation, dy, &saved.pop()?)?,
         };
         let x = saved.pop()?;
-        raw::product_into(&grads[&self.weight], &dy.t()?, &x, true)?;
+        let d_weight = &grads[&self.weight];
+        raw::product_into(d_weight, &dy.t()?, &x, Start::Destination, self.precision)?;
         if let Some(bias) = &self.bias {
             raw::accumulate(&grads[bias], &column_sums(&dy)?)?;
         }
-        raw::product(&dy, self.weight.value())
+        Ok(dy)
     }
 }
 
@@ -132,62 +169,66 @@ impl QueryKeyValue {
     /// Shapes that do not fit, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         saved.push(x);
-        let qkv = Tensor::zeros((x.dim(0)?, 3 * self.width), DType::F32, x.device())?;
-        for (i, layer) in self.parts.iter().enumerate() {
-            let part = qkv.narrow(1, i * self.width, self.width)?;
-            raw::product_into(&part, x, &layer.weight.value().t()?, false)?;
+        let parts = &self.parts;
+        let weights = parts.each_ref().map(|part| part.weight.value());
+        let mut biases = Vec::with_capacity(3 * self.width);
+        for bias in parts.iter().filter_map(|part| part.bias.as_ref()) {
+            biases.extend_from_slice(&raw::read::<f32>(bias.value())?);
         }
-        let biases = self.parts.iter().filter_map(|part| part.bias.as_ref());
-        let biases: Vec<&Tensor> = biases.map(Parameter::value).collect();
-        add_bias(&qkv, &Tensor::cat(&biases, 0)?)?;
-        Ok(qkv)
+        let weights = Tensor::cat(&weights, 0)?;
+        raw::product(x, &weights.t()?, Start::Row(&biases), parts[0].precision)
     }
 
-    /// dqkv (T, 3 D) -> dx (T, D); adds to the gradients of the three projections.
+    /// dqkv (T, 3 D): adds dx (T, D) to `sum`, the gradient of x from elsewhere, and to the
+    /// gradients of the three projections.
     ///
     /// # Errors
     /// As [`QueryKeyValue::forward`], or a stack that does not match.
-    pub fn backward(&self, dqkv: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
+    pub fn backward_onto(
+        &self,
+        sum: &Tensor,
+        dqkv: &Tensor,
+        saved: &mut Saved,
+        grads: &Gradients,
+    ) -> Result<()> {
         let x = saved.pop()?;
-        let dx = x.zeros_like()?;
         let bias_sums = column_sums(dqkv)?;
         for (i, layer) in self.parts.iter().enumerate() {
-            let part = dqkv.narrow(1, i * self.width, self.width)?;
-            raw::product_into(&grads[&layer.weight], &part.t()?, &x, true)?;
+            let dy = dqkv.narrow(1, i * self.width, self.width)?;
+            let d_weight = &grads[&layer.weight];
+            raw::product_into(d_weight, &dy.t()?, &x, Start::Destination, layer.precision)?;
             if let Some(bias) = &layer.bias {
                 let sums = &bias_sums[i * self.width..(i + 1) * self.width];
                 raw::accumulate(&grads[bias], sums)?;
             }
-            raw::product_into(&dx, &part, layer.weight.value(), i > 0)?;
+            let weight = layer.weight.value();
+            raw::product_into(sum, &dy, weight, Start::Destination, layer.precision)?;
         }
-        Ok(dx)
+        Ok(())
     }
+}
+
+/// (T, N) -> the activation's values (T, N).
+fn activated(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    let (n_rows, width) = x.dims2()?;
+    let values = raw::read::<f32>(x)?;
+    let ([y], _) = raw::rows(n_rows, [width], |rows, [y]| {
+        y.copy_from_slice(&values[rows.start * width..rows.end * width]);
+        activation.apply(y);
+    });
+    raw::tensor(y, x.dims(), x.device())
 }
 
 /// The gradient before the activation, from that after it and from what went in.
 fn before_activation(activation: Activation, dy: &Tensor, x: &Tensor) -> Result<Tensor> {
-    let columns = dy.dim(1)?;
-    let x_values = raw::read::<f32>(x)?;
-    let mut values = raw::read::<f32>(dy)?.to_vec();
-    let chunk = raw::ROWS_PER_TASK * columns;
-    values
-        .par_chunks_mut(chunk)
-        .zip(x_values.par_chunks(chunk))
-        .for_each(|(g, x)| activation.multiply_by_slope(x, g));
-    raw::tensor(values, dy.dims(), dy.device())
-}
-
-fn add_bias(y: &Tensor, bias: &Tensor) -> Result<()> {
-    let bias = raw::read::<f32>(bias)?;
-    raw::update(y, |values| {
-        values
-            .par_chunks_mut(raw::ROWS_PER_TASK * bias.len())
-            .for_each(|rows| {
-                for row in rows.chunks_exact_mut(bias.len()) {
-                    raw::add_to(row, &bias);
-                }
-            });
-    })
+    let (n_rows, width) = dy.dims2()?;
+    let (x_values, dy_values) = (raw::read::<f32>(x)?, raw::read::<f32>(dy)?);
+    let ([dx], _) = raw::rows(n_rows, [width], |rows, [dx]| {
+        let values = rows.start * width..rows.end * width;
+        dx.copy_from_slice(&dy_values[values.clone()]);
+        activation.multiply_by_slope(&x_values[values], dx);
+    });
+    raw::tensor(dx, dy.dims(), dy.device())
 }
 
 /// (T, N) -> the N sums over the rows.

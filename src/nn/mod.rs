@@ -10,6 +10,7 @@
 
 mod activation;
 mod attention;
+mod cpu;
 mod cross_entropy;
 mod disentangled_attention;
 mod dropout;
@@ -18,7 +19,9 @@ mod gate;
 mod layer_norm;
 mod linear;
 mod math;
+mod memory;
 mod parameters;
+mod product;
 pub mod raw;
 mod relative_positions;
 mod rotary;
@@ -35,9 +38,11 @@ pub use embedding::{
 pub use gate::Gate;
 pub use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub use linear::{Linear, QueryKeyValue};
+pub use memory::keep_freed_memory;
 pub use parameters::{
     Bias, Binder, Decay, Gradients, Initialization, Parameter, ParameterSpec, Parameters, Use, Vars,
 };
+pub use product::{Precision, Start};
 pub use relative_positions::{DistanceRows, RelativePositions};
 pub use rotary::Rotary;
 pub use saved::{DropoutKey, Saved};

@@ -12,7 +12,7 @@ use std::ops::Index;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::nn::raw;
+use crate::nn::{Precision, raw};
 use crate::random::{Purpose, Stream};
 
 /// A layer's handle on one of its parameters.
@@ -135,6 +135,7 @@ impl Parameters {
         let binder = Binder {
             source: Source::Declaring(RefCell::default(), nothing),
             n_dropouts: Cell::new(0),
+            precision: Precision::F32,
         };
         build(&binder.vars())?;
         let Source::Declaring(specs, _) = binder.source else {
@@ -174,6 +175,7 @@ impl Parameters {
         Binder {
             source: Source::Binding(self),
             n_dropouts: Cell::new(0),
+            precision: Precision::F32,
         }
     }
 
@@ -311,9 +313,16 @@ impl Index<&Parameter> for Gradients {
 pub struct Binder<'a> {
     source: Source<'a>,
     n_dropouts: Cell<u32>,
+    precision: Precision,
 }
 
 impl Binder<'_> {
+    /// The same, for layers that multiply in `precision` instead of f32.
+    #[must_use]
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
     /// The root of the names.
     pub fn vars(&self) -> Vars<'_> {
         Vars {
@@ -397,6 +406,11 @@ impl Vars<'_> {
                 })
             }
         }
+    }
+
+    /// What the layers' products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.binder.precision
     }
 
     /// The number of one more place with dropout, counted in the order of construction.

@@ -13,12 +13,13 @@ use std::ops::{Deref, Range};
 use std::sync::Mutex;
 
 use candle_core::op::BackpropOp;
-use candle_core::{
-    CpuStorage, DType, Device, InplaceOp1, Layout, Storage, StorageRef, Tensor, WithDType,
-};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::nn::cpu::vectorized;
+use crate::nn::product::{Matrix, MatrixMut, multiply};
+use crate::nn::{Precision, Start};
 
 /// Rows that one task works on. It is fixed, so that a sum over rows adds the same numbers in
 /// the same order whatever the number of threads.
@@ -96,193 +97,122 @@ pub fn update(destination: &Tensor, change: impl FnOnce(&mut [f32])) -> Result<(
     })
 }
 
-/// `destination = a b`, or `destination += a b` when `accumulate` is on.
+/// `destination = start + a b`, the factors in `precision`.
 ///
-/// `a` is (m, k), `b` (k, n) and `destination` (m, n), all f32; any of them may be a strided
-/// view, as a transpose or a column range is.
+/// `a` is (m, k), `b` (k, n) and `destination` (m, n), all f32; they may be strided views, as a
+/// transpose or a column range is, but the destination's rows must be contiguous.
 ///
 /// # Errors
 /// Shapes that do not fit, another dtype, or a device without kernels.
-pub fn product_into(destination: &Tensor, a: &Tensor, b: &Tensor, accumulate: bool) -> Result<()> {
-    let (m, k) = a.dims2()?;
-    let (k_b, n) = b.dims2()?;
-    if k != k_b || destination.dims() != [m, n] {
+pub fn product_into(
+    destination: &Tensor,
+    a: &Tensor,
+    b: &Tensor,
+    start: Start<'_>,
+    precision: Precision,
+) -> Result<()> {
+    let (m, n) = product_shape(a, b)?;
+    if destination.dims() != [m, n] || destination.stride()[1] != 1 {
         return Err(Error::internal(format!(
-            "a product of ({m}, {k}) and ({k_b}, {n}) does not fit {:?}",
-            destination.shape()
+            "a product of shape ({m}, {n}) does not fit {:?}",
+            destination.layout()
         )));
     }
     let (a_storage, a_layout) = a.storage_and_layout();
     let (b_storage, b_layout) = b.storage_and_layout();
-    let a_view = matrix(&a_storage, a_layout, a.device())?;
-    let b_view = matrix(&b_storage, b_layout, b.device())?;
+    let a = matrix(&a_storage, a_layout, a.device())?;
+    let b = matrix(&b_storage, b_layout, b.device())?;
     in_place(destination, |values, layout| {
-        let [row_stride, column_stride] = [layout.stride()[0], layout.stride()[1]];
-        let view = MatrixMut {
-            values: &mut values[layout.start_offset()..],
-            rows: m,
-            columns: n,
-            row_stride,
-            column_stride,
-        };
-        multiply(view, &a_view, &b_view, 1.0, accumulate, Threads::All);
+        let values = &mut values[layout.start_offset()..];
+        let mut destination = MatrixMut::rows_of(values, m, n, layout.stride()[0]);
+        multiply(&mut destination, &a, &b, start, precision);
     })
 }
 
-/// `a b` as a new tensor; see [`product_into`].
+/// `start + a b` as a new tensor, where the start is not the destination; see [`product_into`].
 ///
 /// # Errors
 /// As [`product_into`].
-pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let destination = Tensor::zeros((a.dim(0)?, b.dim(1)?), DType::F32, a.device())?;
-    product_into(&destination, a, b, false)?;
-    Ok(destination)
+pub fn product(a: &Tensor, b: &Tensor, start: Start<'_>, precision: Precision) -> Result<Tensor> {
+    let (m, n) = product_shape(a, b)?;
+    let (a_storage, a_layout) = a.storage_and_layout();
+    let (b_storage, b_layout) = b.storage_and_layout();
+    let mut values = Vec::with_capacity(m * n);
+    let mut destination = MatrixMut::without_values(values.spare_capacity_mut(), m, n);
+    multiply(
+        &mut destination,
+        &matrix(&a_storage, a_layout, a.device())?,
+        &matrix(&b_storage, b_layout, b.device())?,
+        start,
+        precision,
+    );
+    // SAFETY: a product writes all of its m x n elements.
+    unsafe { values.set_len(m * n) };
+    tensor(values, &[m, n], a.device())
 }
 
-/// A strided matrix in host memory.
+fn product_shape(a: &Tensor, b: &Tensor) -> Result<(usize, usize)> {
+    let (m, k) = a.dims2()?;
+    let (k_b, n) = b.dims2()?;
+    if k != k_b {
+        return Err(Error::internal(format!(
+            "({m}, {k}) and ({k_b}, {n}) have no product"
+        )));
+    }
+    Ok((m, n))
+}
+
+/// Makes `N` matrices of `n_rows` rows, matrix i `widths[i]` wide, in tasks of
+/// [`ROWS_PER_TASK`] rows each: `work` gets the numbers of its rows and those rows of each
+/// matrix, all 0. Beside the matrices come the results of the tasks, in the order of the rows.
+pub fn rows<const N: usize, T: Send>(
+    n_rows: usize,
+    widths: [usize; N],
+    work: impl Fn(Range<usize>, [&mut [f32]; N]) -> T + Sync,
+) -> ([Vec<f32>; N], Vec<T>) {
+    let mut matrices = widths.map(|width| Vec::with_capacity(n_rows * width));
+    let starts = matrices
+        .each_mut()
+        .map(|matrix| FirstRow(matrix.as_mut_ptr()));
+    let results = (0..n_rows.div_ceil(ROWS_PER_TASK))
+        .into_par_iter()
+        .map(|task| {
+            let first = task * ROWS_PER_TASK;
+            let rows = first..(first + ROWS_PER_TASK).min(n_rows);
+            let parts = std::array::from_fn(|i| {
+                let n_values = rows.len() * widths[i];
+                let start = starts[i].get().wrapping_add(first * widths[i]);
+                // SAFETY: these rows lie inside the capacity and belong to this task alone; all
+                // bits 0 are the number 0.
+                unsafe {
+                    start.write_bytes(0, n_values);
+                    std::slice::from_raw_parts_mut(start, n_values)
+                }
+            });
+            work(rows, parts)
+        })
+        .collect();
+    for (matrix, width) in matrices.iter_mut().zip(widths) {
+        // SAFETY: every row was set above.
+        unsafe { matrix.set_len(n_rows * width) };
+    }
+    (matrices, results)
+}
+
+/// Where a matrix that several tasks fill begins.
 #[derive(Clone, Copy)]
-pub struct Matrix<'a> {
-    /// The values from the first element on.
-    pub values: &'a [f32],
-    /// Number of rows.
-    pub rows: usize,
-    /// Number of columns.
-    pub columns: usize,
-    /// Elements from one row to the next.
-    pub row_stride: usize,
-    /// Elements from one column to the next.
-    pub column_stride: usize,
-}
+struct FirstRow(*mut f32);
 
-impl<'a> Matrix<'a> {
-    /// A matrix whose rows of `columns` values lie `row_stride` apart.
-    pub fn rows_of(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
-        Self {
-            values,
-            rows,
-            columns,
-            row_stride,
-            column_stride: 1,
-        }
-    }
-
-    /// The transpose, without moving a value.
-    #[must_use]
-    pub fn t(self) -> Self {
-        Self {
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-            ..self
-        }
-    }
-
-    /// Some of its rows.
-    #[must_use]
-    pub fn rows(self, rows: &Range<usize>) -> Self {
-        Self {
-            values: &self.values[rows.start * self.row_stride..],
-            rows: rows.len(),
-            ..self
-        }
-    }
-
-    fn holds_its_elements(&self) -> bool {
-        last_element(self.rows, self.columns, self.row_stride, self.column_stride)
-            .is_none_or(|last| last < self.values.len())
+impl FirstRow {
+    fn get(self) -> *mut f32 {
+        self.0
     }
 }
 
-/// A strided matrix in host memory that a product is written to.
-pub struct MatrixMut<'a> {
-    /// The values from the first element on.
-    pub values: &'a mut [f32],
-    /// Number of rows.
-    pub rows: usize,
-    /// Number of columns.
-    pub columns: usize,
-    /// Elements from one row to the next.
-    pub row_stride: usize,
-    /// Elements from one column to the next.
-    pub column_stride: usize,
-}
-
-impl<'a> MatrixMut<'a> {
-    /// A matrix whose rows of `columns` values lie `row_stride` apart.
-    pub fn rows_of(values: &'a mut [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
-        Self {
-            values,
-            rows,
-            columns,
-            row_stride,
-            column_stride: 1,
-        }
-    }
-}
-
-/// How many threads a product may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threads {
-    /// The calling one, for products inside a parallel loop.
-    One,
-    /// All of the pool.
-    All,
-}
-
-/// `destination = scale a b`, or `+=` when `accumulate` is on.
-///
-/// # Panics
-/// If the shapes do not fit or a view reaches past its values: bugs of ours.
-pub fn multiply(
-    destination: MatrixMut<'_>,
-    a: &Matrix<'_>,
-    b: &Matrix<'_>,
-    scale: f32,
-    accumulate: bool,
-    threads: Threads,
-) {
-    let (m, k, n) = (a.rows, a.columns, b.columns);
-    let MatrixMut {
-        values,
-        rows,
-        columns,
-        row_stride,
-        column_stride,
-    } = destination;
-    assert!(k == b.rows && m == rows && n == columns);
-    assert!(a.holds_its_elements() && b.holds_its_elements());
-    assert!(last_element(m, n, row_stride, column_stride).is_none_or(|last| last < values.len()));
-    let parallelism = match threads {
-        Threads::One => gemm::Parallelism::None,
-        Threads::All => gemm::Parallelism::Rayon(rayon::current_num_threads()),
-    };
-    // SAFETY: the assertions above keep every element that the product reads or writes inside
-    // its slice, and the destination is borrowed mutably, so it overlaps neither source.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            values.as_mut_ptr(),
-            column_stride as isize,
-            row_stride as isize,
-            accumulate,
-            a.values.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.values.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
-}
+// SAFETY: each task writes rows of its own.
+unsafe impl Send for FirstRow {}
+// SAFETY: as above.
+unsafe impl Sync for FirstRow {}
 
 /// Adds up one value per column over all rows, in an order that the number of threads does
 /// not change: tasks of [`ROWS_PER_TASK`] rows each fill a partial sum of `width` values
@@ -308,10 +238,12 @@ pub fn sum_over_rows(
     total
 }
 
-/// `destination[i] += source[i]`.
-pub fn add_to(destination: &mut [f32], source: &[f32]) {
-    for (d, s) in destination.iter_mut().zip(source) {
-        *d += s;
+vectorized! {
+    /// `destination[i] += source[i]`.
+    pub fn add_to(destination: &mut [f32], source: &[f32]) {
+        for (d, s) in destination.iter_mut().zip(source) {
+            *d += s;
+        }
     }
 }
 
@@ -330,15 +262,6 @@ pub fn add_tensor(destination: &Tensor, source: &Tensor) -> Result<()> {
 /// As [`update`].
 pub fn accumulate(destination: &Tensor, source: &[f32]) -> Result<()> {
     update(destination, |values| add_to(values, source))
-}
-
-fn last_element(
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
-) -> Option<usize> {
-    (rows > 0 && columns > 0).then(|| (rows - 1) * row_stride + (columns - 1) * column_stride)
 }
 
 fn matrix<'a>(storage: &'a Storage, layout: &Layout, device: &Device) -> Result<Matrix<'a>> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar};
 
@@ -12,6 +13,7 @@ pub struct Console {
     bars: MultiProgress,
     has_bars: bool,
     log: Arc<Mutex<Option<File>>>,
+    started: Instant,
 }
 
 impl Console {
@@ -21,7 +23,13 @@ impl Console {
             bars: MultiProgress::new(),
             has_bars: bars && io::stderr().is_terminal(),
             log: Arc::default(),
+            started: Instant::now(),
         }
+    }
+
+    /// Seconds since the console was made, at the start of the program.
+    pub(super) fn seconds_since_start(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
     /// From now on everything is also written to `file`.

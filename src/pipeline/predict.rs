@@ -14,7 +14,7 @@ use crate::data::{
 };
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::model::{self, Classifier, ModelConfig};
-use crate::nn::Use;
+use crate::nn::{Precision, Use};
 use crate::pipeline::inputs::say_warnings;
 use crate::pipeline::ready_model::say_truncated;
 use crate::pipeline::stages::prediction_table;
@@ -198,6 +198,9 @@ impl Finished {
         if !report.initialized.is_empty() {
             return Err(no_head());
         }
+        // A run's model says here what it said in its run.
+        let precision = config.as_ref().map(|config| config.training.precision);
+        let classifier = classifier.in_precision(Precision::of(precision.unwrap_or_default()))?;
         let wanted = config.as_ref().map(|config| config.model.max_length);
         let wanted = wanted.or_else(|| tokenizer.max_length());
         let positions = classifier.config().max_length();

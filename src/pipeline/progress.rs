@@ -10,6 +10,7 @@ use crate::config::Record;
 use crate::data::ExampleIndex;
 use crate::error::Result;
 use crate::pipeline::Console;
+use crate::pipeline::ready_model::thousands;
 use crate::train::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
 
 /// The work of training on an example, in forward passes: one forward, two backward.
@@ -31,6 +32,7 @@ pub struct Progress {
     total: u64,
     loss: Smoothed,
     examples_per_second: Smoothed,
+    trained: Trained,
 }
 
 impl Progress {
@@ -49,6 +51,7 @@ impl Progress {
             total: 0,
             loss: Smoothed::default(),
             examples_per_second: Smoothed::default(),
+            trained: Trained::default(),
         }
     }
 
@@ -72,6 +75,25 @@ impl Progress {
         }
     }
 
+    fn summary(&self) -> String {
+        let Trained {
+            epochs,
+            examples,
+            tokens,
+            first_step,
+        } = self.trained;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let per_second = |n: usize| n as f64 / seconds.max(1e-9);
+        format!(
+            "trained {epochs} epochs in {seconds:.2} s: {} examples, {} tokens, {:.1} examples/s, {:.1} tokens/s; first step after {:.2} s",
+            thousands(examples),
+            thousands(tokens),
+            per_second(examples),
+            per_second(tokens),
+            first_step.unwrap_or_default(),
+        )
+    }
+
     fn seconds_left(&self) -> f64 {
         let elapsed = self.started.elapsed().as_secs_f64();
         elapsed / self.done.max(1) as f64 * self.total.saturating_sub(self.done) as f64
@@ -87,6 +109,16 @@ impl Progress {
             minutes(self.seconds_left()),
         )
     }
+}
+
+/// What was trained on so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Trained {
+    epochs: usize,
+    examples: usize,
+    tokens: usize,
+    /// From the start of the program, in seconds.
+    first_step: Option<f64>,
 }
 
 impl Callback for Progress {
@@ -112,6 +144,10 @@ impl Callback for Progress {
 
     fn on_batch_end(&mut self, step: &StepEnd) -> Result<ControlFlow<()>> {
         self.advance(step.n_examples as u64 * TRAINING_WORK);
+        self.trained.examples += step.n_examples;
+        self.trained.tokens += step.n_tokens;
+        let now = self.console.seconds_since_start();
+        self.trained.first_step.get_or_insert(now);
         let seconds = self.last_event.elapsed().as_secs_f64();
         self.last_event = Instant::now();
         self.loss.add(step.loss);
@@ -159,6 +195,7 @@ impl Callback for Progress {
 
     fn on_epoch_end(&mut self, _epoch: usize) -> Result<ControlFlow<()>> {
         self.last_event = Instant::now();
+        self.trained.epochs += 1;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -166,10 +203,7 @@ impl Callback for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        tracing::info!(
-            "trained in {}",
-            minutes(self.started.elapsed().as_secs_f64())
-        );
+        tracing::info!("{}", self.summary());
         Ok(())
     }
 }

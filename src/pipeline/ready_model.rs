@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::data::{Dataset, ExampleIndex, TokenCache, TokenizedDataset, Tokenizer, Truncation};
 use crate::error::Result;
 use crate::model::{self, Classifier, ModelConfig};
-use crate::nn::Use;
+use crate::nn::{Precision, Use};
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::run_folder::RunFolder;
 
@@ -66,6 +66,13 @@ impl ReadyModel {
         } else {
             make(config, inputs, device)?
         };
+        let precision = Precision::of(config.training.precision);
+        let classifier = classifier.in_precision(precision)?;
+        tracing::info!(
+            "{} threads, products in {}",
+            rayon::current_num_threads(),
+            precision.describe()
+        );
         let max_length = fitting_length(config.model.max_length, classifier.config().max_length());
         tracing::info!(
             "model {}: {} parameters, {} word pieces, texts of up to {max_length} tokens",

@@ -87,6 +87,8 @@ pub struct StepEnd {
     pub step: usize,
     /// The examples in this step.
     pub n_examples: usize,
+    /// Their tokens, without padding.
+    pub n_tokens: usize,
     /// Their mean loss, in nats.
     pub loss: f64,
     /// The rate that the step was taken with.

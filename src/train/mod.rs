@@ -125,6 +125,7 @@ pub fn train(
                 epoch,
                 step,
                 n_examples: examples.len(),
+                n_tokens: examples.iter().map(|i| training.tokens.length(*i)).sum(),
                 loss,
                 learning_rate,
                 grad_norm,

@@ -1,0 +1,499 @@
+//! bf16 products on AMX, whose registers are tiles of 16 rows of 64 bytes: the processor
+//! multiplies a tile of 16 x 32 values of `a` by one of 32 x 16 values of `b` and adds the
+//! result to 16 x 16 f32 sums.
+//!
+//! Both factors are first copied into tiles in the order of their use, rounded to bf16 on the
+//! way. A panel is 32 rows of `a`, or 32 columns of `b`: for every 32 steps of the inner
+//! dimension two tiles one below (beside) the other. Where the matrix ends inside a tile the
+//! rest is 0. The rows of a tile of `a` hold 32 values each; those of a tile of `b` hold for
+//! each of 16 columns a pair of values that follow each other along the inner dimension.
+
+use std::arch::asm;
+use std::arch::x86_64::{
+    __cpuid_count, __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm512_cvtne2ps_pbh,
+    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_store_si512,
+};
+use std::marker::PhantomData;
+use std::mem::{MaybeUninit, transmute};
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::transpose::transpose_16x16;
+use super::{Matrix, MatrixMut, Shared, Start};
+
+/// Rows of a tile, and values of f32 in one of them.
+const TILE: usize = 16;
+/// Steps along the inner dimension that one tile holds.
+const DEPTH: usize = 32;
+/// Rows (of `a`) or columns (of `b`) of a panel.
+const PANEL: usize = 2 * TILE;
+/// Panels of rows that one task goes through with the same panel of columns, which stays in the
+/// first cache meanwhile; the rows' panels fit the second.
+const PANELS_PER_TASK: usize = 4;
+/// Tasks that keep the threads evenly busy.
+const TASKS_PER_THREAD: usize = 2;
+/// Panels of columns that are worth making a group of rows once more for.
+const FEWEST_COLUMN_PANELS: usize = 6;
+/// Bytes of a tile.
+const TILE_BYTES: usize = 1024;
+
+/// A row of a tile; tiles are loaded fastest from where cache lines begin.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u16; DEPTH]);
+
+/// Whether the processor has tiles for bf16 and the kernel lets this process use them.
+pub fn is_available() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| has_instructions() && ask_for_permission())
+}
+
+fn has_instructions() -> bool {
+    /// Bits of CPUID's leaf 7, register edx.
+    const AMX_BF16: u32 = 1 << 22;
+    const AMX_TILE: u32 = 1 << 24;
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16")
+        && __cpuid_count(7, 0).edx & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
+}
+
+/// Linux saves the tiles only for processes that asked for them.
+fn ask_for_permission() -> bool {
+    /// The system call `arch_prctl`, its request `ARCH_REQ_XCOMP_PERM`, and the number of the
+    /// tiles' state (Linux, Documentation/arch/x86/xstate.rst).
+    const ARCH_PRCTL: i64 = 158;
+    const REQUEST_PERMISSION: u64 = 0x1023;
+    const TILE_DATA: u64 = 18;
+    let result: i64;
+    // SAFETY: the call changes nothing but the permission, and the clobbers are the kernel's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => result,
+            in("rdi") REQUEST_PERMISSION,
+            in("rsi") TILE_DATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+/// `destination = start + a b` on all threads, the factors rounded to bf16. Every element of
+/// the matrices must be there, and the processor must have AMX.
+///
+/// The panels of `b` are made first, by all threads. Then each task makes its panels of `a`,
+/// which nobody else needs and which so never leave its core, and multiplies them with every
+/// panel of `b`.
+pub fn multiply(destination: &MatrixMut<'_>, a: &Matrix<'_>, b: &Matrix<'_>, start: Start<'_>) {
+    let n_steps = a.columns.div_ceil(DEPTH);
+    let panel_lines = n_steps * 2 * TILE;
+    let [a_panels, b_panels] = [a.rows, b.columns].map(|n| n.div_ceil(PANEL));
+    let b_lines = pack(b_panels, panel_lines, |i| Source::columns_of(b, i));
+
+    let groups = a_panels.div_ceil(PANELS_PER_TASK);
+    // Where the groups of rows are too few to keep all threads busy, columns are split, too.
+    let splits = (TASKS_PER_THREAD * rayon::current_num_threads())
+        .div_ceil(groups.max(1))
+        .clamp(1, b_panels.div_ceil(FEWEST_COLUMN_PANELS).max(1));
+    let shared = Shared(destination);
+    (0..groups * splits).into_par_iter().for_each(|task| {
+        let (group, split) = (task / splits, task % splits);
+        let first = group * PANELS_PER_TASK;
+        let row_panels = first..(first + PANELS_PER_TASK).min(a_panels);
+        let column_panels = split * b_panels / splits..(split + 1) * b_panels / splits;
+        let mut a_lines = Vec::with_capacity(row_panels.len() * panel_lines);
+        for (i, lines) in row_panels.clone().zip(
+            a_lines.spare_capacity_mut()[..row_panels.len() * panel_lines]
+                .chunks_exact_mut(panel_lines.max(1)),
+        ) {
+            Source::rows_of(a, i).fill(lines);
+        }
+        // SAFETY: every panel was filled to its end.
+        unsafe { a_lines.set_len(row_panels.len() * panel_lines) };
+        let tiles = Tiles::configure();
+        for column_panel in column_panels {
+            for (i, row_panel) in row_panels.clone().enumerate() {
+                let block = Block {
+                    destination: shared.matrix(),
+                    row: row_panel * PANEL,
+                    column: column_panel * PANEL,
+                    n_steps,
+                    a: a_lines[i * panel_lines..].as_ptr(),
+                    b: b_lines[column_panel * panel_lines..].as_ptr(),
+                };
+                block.prefetch_next();
+                block.compute(&tiles, start);
+            }
+        }
+    });
+}
+
+/// `n` panels of `panel_lines` lines each, made by all threads.
+fn pack<'a>(
+    n: usize,
+    panel_lines: usize,
+    source: impl Fn(usize) -> Source<'a> + Sync,
+) -> Vec<Line> {
+    let mut packed: Vec<Line> = Vec::with_capacity(n * panel_lines);
+    packed.spare_capacity_mut()[..n * panel_lines]
+        .par_chunks_mut(panel_lines.max(1))
+        .enumerate()
+        .with_min_len(2)
+        .for_each(|(i, lines)| source(i).fill(lines));
+    // SAFETY: every panel was filled to its end.
+    unsafe { packed.set_len(n * panel_lines) };
+    packed
+}
+
+/// 32 rows of `a` or columns of `b` ("lines"), fewer at the end, as they lie in memory.
+struct Source<'a> {
+    values: *const f32,
+    n_lines: usize,
+    depth: usize,
+    /// Elements from one line to the next.
+    line_stride: usize,
+    /// Elements from one step of the inner dimension to the next.
+    step: usize,
+    kind: Kind,
+    matrix: PhantomData<&'a [f32]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A tile's row is one line.
+    A,
+    /// A tile's row has a pair of values for each line.
+    B,
+}
+
+impl<'a> Source<'a> {
+    fn rows_of(a: &Matrix<'a>, panel: usize) -> Self {
+        Self {
+            values: a.pointer(panel * PANEL, 0),
+            n_lines: (a.rows - panel * PANEL).min(PANEL),
+            depth: a.columns,
+            line_stride: a.row_stride,
+            step: a.column_stride,
+            kind: Kind::A,
+            matrix: PhantomData,
+        }
+    }
+
+    fn columns_of(b: &Matrix<'a>, panel: usize) -> Self {
+        Self {
+            values: b.pointer(0, panel * PANEL),
+            n_lines: (b.columns - panel * PANEL).min(PANEL),
+            depth: b.rows,
+            line_stride: b.column_stride,
+            step: b.row_stride,
+            kind: Kind::B,
+            matrix: PhantomData,
+        }
+    }
+
+    /// Makes the panel's tiles, which fill `lines`.
+    fn fill(&self, lines: &mut [MaybeUninit<Line>]) {
+        assert!(lines.len() == self.depth.div_ceil(DEPTH) * 2 * TILE);
+        // SAFETY: whoever multiplies has found the processor to have what the function is
+        // compiled for, and the panel lies inside its matrix.
+        unsafe { self.pack(lines.as_mut_ptr().cast()) };
+    }
+
+    /// Writes the panel's tiles to `to`, which has room for them.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    unsafe fn pack(&self, to: *mut Line) {
+        let mut to = to;
+        for first_step in (0..self.depth).step_by(DEPTH) {
+            let n_steps = (self.depth - first_step).min(DEPTH);
+            for first_line in [0, TILE] {
+                let n_lines = self.n_lines.saturating_sub(first_line).min(TILE);
+                let at = first_line * self.line_stride + first_step * self.step;
+                let from = self.values.wrapping_add(at);
+                // SAFETY: the steps and lines are elements of the matrix.
+                let (mut tile, kind) = unsafe {
+                    if self.step == 1 {
+                        let lines = lines_of_steps(from, self.line_stride, n_lines, n_steps);
+                        (lines, Kind::A)
+                    } else {
+                        let strides = [self.line_stride, self.step];
+                        (pairs_of_steps(from, strides, n_lines, n_steps), Kind::B)
+                    }
+                };
+                if kind != self.kind {
+                    transpose_16x16(&mut tile);
+                }
+                for line in tile {
+                    // SAFETY: `to` stays inside the panel, whose lines are aligned.
+                    unsafe { _mm512_store_si512(to.cast(), line) };
+                    to = to.wrapping_add(1);
+                }
+            }
+        }
+    }
+}
+
+/// 16 lines of 32 steps each; the steps of a line are contiguous.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+unsafe fn lines_of_steps(
+    from: *const f32,
+    line_stride: usize,
+    n_lines: usize,
+    n_steps: usize,
+) -> [__m512i; TILE] {
+    let (low, high) = (
+        first_lanes(n_steps),
+        first_lanes(n_steps.saturating_sub(TILE)),
+    );
+    let mut tile = [_mm512_setzero_si512(); TILE];
+    for (i, line) in tile.iter_mut().take(n_lines).enumerate() {
+        let from = from.wrapping_add(i * line_stride);
+        let ahead = from.wrapping_add(TILE * line_stride);
+        // SAFETY: masked lanes are not touched, all others are elements; both types are 64
+        // bytes without a meaning of their own.
+        *line = unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(TILE).cast());
+            transmute(_mm512_cvtne2ps_pbh(
+                _mm512_maskz_loadu_ps(high, from.wrapping_add(TILE)),
+                _mm512_maskz_loadu_ps(low, from),
+            ))
+        };
+    }
+    tile
+}
+
+/// 16 pairs of steps, each for 16 lines.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+unsafe fn pairs_of_steps(
+    from: *const f32,
+    [line_stride, step]: [usize; 2],
+    n_lines: usize,
+    n_steps: usize,
+) -> [__m512i; TILE] {
+    /// Takes turns between the lower and the upper half of a register.
+    const IN_TURN: [u16; DEPTH] = {
+        let mut order = [0; DEPTH];
+        let mut i = 0;
+        while i < TILE {
+            order[2 * i] = i as u16;
+            order[2 * i + 1] = (TILE + i) as u16;
+            i += 1;
+        }
+        order
+    };
+    let mask = first_lanes(n_lines);
+    // SAFETY: the constant is as long as a register.
+    let in_turn = unsafe { _mm512_loadu_si512(IN_TURN.as_ptr().cast()) };
+    let mut tile = [_mm512_setzero_si512(); TILE];
+    for (i, pairs) in tile.iter_mut().take(n_steps.div_ceil(2)).enumerate() {
+        let load = |k: usize| {
+            if k >= n_steps {
+                return _mm512_setzero_ps();
+            }
+            let from = from.wrapping_add(k * step);
+            if line_stride == 1 {
+                let ahead = from.wrapping_add(DEPTH * step);
+                // SAFETY: masked lanes are not touched, all others are elements.
+                unsafe {
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                    _mm512_maskz_loadu_ps(mask, from)
+                }
+            } else {
+                let mut values = [0.0_f32; TILE];
+                for (j, value) in values.iter_mut().take(n_lines).enumerate() {
+                    // SAFETY: an element of the matrix.
+                    *value = unsafe { *from.wrapping_add(j * line_stride) };
+                }
+                // SAFETY: as long as a register.
+                unsafe { _mm512_maskz_loadu_ps(0xffff, values.as_ptr()) }
+            }
+        };
+        let both = _mm512_cvtne2ps_pbh(load(2 * i + 1), load(2 * i));
+        // SAFETY: both types are 64 bytes without a meaning of their own.
+        *pairs = _mm512_permutexvar_epi16(in_turn, unsafe { transmute(both) });
+    }
+    tile
+}
+
+/// A mask of the first `n` lanes, at most all.
+fn first_lanes(n: usize) -> u16 {
+    if n == 0 {
+        0
+    } else {
+        0xffff >> (TILE - n.min(TILE))
+    }
+}
+
+/// The tile registers while they are in use: four of sums, two of `a`, two of `b`.
+struct Tiles;
+
+impl Tiles {
+    fn configure() -> Self {
+        /// What LDTILECFG reads: palette 1, and for each of eight tiles 64 bytes a row, 16 rows.
+        const CONFIGURATION: [u8; 64] = {
+            let mut bytes = [0; 64];
+            bytes[0] = 1;
+            let mut tile = 0;
+            while tile < 8 {
+                bytes[16 + 2 * tile] = 64;
+                bytes[48 + tile] = TILE as u8;
+                tile += 1;
+            }
+            bytes
+        };
+        // SAFETY: whoever asks for tiles has found them to be available.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) CONFIGURATION.as_ptr(), options(nostack, readonly));
+        }
+        Self
+    }
+}
+
+impl Drop for Tiles {
+    /// Lets the kernel switch threads without saving the tiles.
+    fn drop(&mut self) {
+        // SAFETY: as above; nobody uses the tiles any more.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// A panel of rows times a panel of columns.
+struct Block<'a> {
+    destination: &'a MatrixMut<'a>,
+    row: usize,
+    column: usize,
+    n_steps: usize,
+    a: *const Line,
+    b: *const Line,
+}
+
+impl Block<'_> {
+    /// Asks for the cache lines that the next block is written to: the processor does not guess
+    /// that by itself, since they do not follow each other.
+    fn prefetch_next(&self) {
+        let first = self.row + PANEL;
+        for i in first..(first + PANEL).min(self.destination.rows) {
+            let at = self.destination.pointer(i, self.column);
+            for at in [at, at.wrapping_add(TILE)] {
+                // SAFETY: a prefetch reads nothing that the program could see.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
+            }
+        }
+    }
+
+    fn compute(&self, tiles: &Tiles, start: Start<'_>) {
+        let n_rows = (self.destination.rows - self.row).min(PANEL);
+        let n_columns = (self.destination.columns - self.column).min(PANEL);
+        let to = self.destination.pointer(self.row, self.column);
+        let stride = self.destination.row_stride;
+        if n_rows == PANEL && n_columns == PANEL {
+            let first = match start {
+                Start::Zeros => First::Zeros,
+                Start::Destination => First::Rows(to, stride),
+                Start::Row(row) => First::Rows(row[self.column..].as_ptr(), 0),
+            };
+            // SAFETY: all 32 x 32 elements are there, and no other task has them.
+            unsafe { self.accumulate(tiles, first, to, stride) };
+            return;
+        }
+        // At the edges the sums are made beside the destination.
+        let mut sums = [0.0_f32; PANEL * PANEL];
+        for (i, sums) in sums.chunks_exact_mut(PANEL).take(n_rows).enumerate() {
+            for (j, sum) in sums.iter_mut().take(n_columns).enumerate() {
+                *sum = match start {
+                    Start::Zeros => 0.0,
+                    // SAFETY: an element of the destination, which no other task has.
+                    Start::Destination => unsafe { *to.wrapping_add(i * stride + j) },
+                    Start::Row(row) => row[self.column + j],
+                };
+            }
+        }
+        let place = sums.as_mut_ptr();
+        // SAFETY: the sums are 32 x 32.
+        unsafe { self.accumulate(tiles, First::Rows(place, PANEL), place, PANEL) };
+        for (i, sums) in sums.chunks_exact(PANEL).take(n_rows).enumerate() {
+            let to = to.wrapping_add(i * stride);
+            // SAFETY: elements of the destination, which no other task has.
+            unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), to, n_columns) };
+        }
+    }
+
+    /// Writes `first` + a b, 32 x 32 values, to `to`, whose rows are `stride` apart.
+    unsafe fn accumulate(&self, _: &Tiles, first: First, to: *mut f32, stride: usize) {
+        let row_bytes = stride * size_of::<f32>();
+        // SAFETY: the caller's for `first` and `to`; the panels hold `n_steps` times two tiles
+        // each, and the tiles are configured.
+        unsafe {
+            match first {
+                First::Zeros => asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    options(nostack, nomem),
+                ),
+                First::Rows(from, stride) => {
+                    let lower = from.wrapping_add(TILE * stride);
+                    asm!(
+                        "tileloadd tmm0, [{upper} + {stride}]",
+                        "tileloadd tmm1, [{upper} + {stride} + 64]",
+                        "tileloadd tmm2, [{lower} + {stride}]",
+                        "tileloadd tmm3, [{lower} + {stride} + 64]",
+                        upper = in(reg) from,
+                        lower = in(reg) lower,
+                        stride = in(reg) stride * size_of::<f32>(),
+                        options(nostack, readonly),
+                    );
+                }
+            }
+            asm!(
+                "test {n}, {n}",
+                "jz 3f",
+                "2:",
+                "tileloadd tmm4, [{a} + {row}]",
+                "tileloadd tmm6, [{b} + {row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {row} + {tile}]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a} + {row} + {tile}]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {a}, 2 * {tile}",
+                "add {b}, 2 * {tile}",
+                "dec {n}",
+                "jnz 2b",
+                "3:",
+                a = inout(reg) self.a => _,
+                b = inout(reg) self.b => _,
+                n = inout(reg) self.n_steps => _,
+                row = in(reg) size_of::<Line>(),
+                tile = const TILE_BYTES,
+                options(nostack, readonly),
+            );
+            asm!(
+                "tilestored [{upper} + {stride}], tmm0",
+                "tilestored [{upper} + {stride} + 64], tmm1",
+                "tilestored [{lower} + {stride}], tmm2",
+                "tilestored [{lower} + {stride} + 64], tmm3",
+                upper = in(reg) to,
+                lower = in(reg) to.wrapping_add(TILE * stride),
+                stride = in(reg) row_bytes,
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// What the sums of a block begin with.
+enum First {
+    Zeros,
+    /// Rows of 32 values, so many elements apart.
+    Rows(*const f32, usize),
+}
