@@ -43,10 +43,12 @@ impl AfterAttention {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let linear = |name, inputs, outputs, activation| {
             let std = config.initializer_range;
-            Linear::new(&vars.pp(name), inputs, outputs, std, activation)
+            Linear::new(&vars.pp(name), inputs, outputs, std, activation).map(Linear::compact)
         };
-        let norm =
-            |name, rate| ResidualLayerNorm::new(&vars.pp(name), width, config.layer_norm_eps, rate);
+        let norm = |name, rate| {
+            ResidualLayerNorm::new(&vars.pp(name), width, config.layer_norm_eps, rate)
+                .map(|norm| norm.compact(vars))
+        };
         let [attention_rate, output_rate] = rates;
         Ok(Self {
             attention_output: linear(names.attention_output, width, width, None)?,

@@ -231,12 +231,13 @@ impl Block {
             _ => [rate, rate],
         };
         Ok(Self {
-            qkv: QueryKeyValue::new(vars, names.query_key_value, width, std)?,
+            qkv: QueryKeyValue::new(vars, names.query_key_value, width, std)?.compact(),
             attention: SelfAttention::new(
                 vars,
                 config.num_attention_heads,
                 config.attention_probs_dropout_prob,
-            ),
+            )
+            .compact(vars),
             after: AfterAttention::new(vars, config, names.after_attention, rates)?,
         })
     }

@@ -14,7 +14,6 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 
 use crate::data::Sequences;
 use crate::error::Result;
@@ -22,7 +21,8 @@ use crate::nn::cpu::vectorized;
 use crate::nn::dropout::Masks;
 use crate::nn::math::{exp, sum};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
-use crate::nn::{Dropout, Saved, Vars, raw};
+use crate::nn::values::{Output, Values, row_ranges};
+use crate::nn::{Dropout, Precision, Saved, Vars, raw};
 
 /// Queries of one block where every key is seen.
 const ROWS_PER_BLOCK: usize = 512;
@@ -36,6 +36,7 @@ pub struct SelfAttention {
     n_heads: usize,
     dropout: Dropout,
     window: Option<usize>,
+    stored: Precision,
 }
 
 impl SelfAttention {
@@ -45,6 +46,16 @@ impl SelfAttention {
             n_heads,
             dropout: Dropout::new(vars, rate),
             window: None,
+            stored: Precision::F32,
+        }
+    }
+
+    /// The same attention, whose results and gradients are stored in the precision of products.
+    #[must_use]
+    pub fn compact(self, vars: &Vars<'_>) -> Self {
+        Self {
+            stored: vars.precision(),
+            ..self
         }
     }
 
@@ -67,23 +78,21 @@ impl SelfAttention {
         sequences: &Sequences,
         saved: &mut Saved,
     ) -> Result<Tensor> {
-        let (n_tokens, width) = (qkv.dim(0)?, qkv.dim(1)? / 3);
+        let width = qkv.dim(1)? / 3;
         let masks = self.dropout.masks(saved);
-        let mut y = vec![0.0; n_tokens * width];
-        let mut log_sums = vec![0.0; n_tokens * self.n_heads];
-        {
-            let values = raw::read::<f32>(qkv)?;
-            self.jobs(sequences, &mut y, width, &mut log_sums)
-                .into_par_iter()
-                .for_each(|mut job| self.forward_of_sequence(&values, width, masks, &mut job));
-        }
+        let values = Values::of(qkv)?;
+        let jobs = self.jobs(sequences);
+        let tokens: Vec<_> = sequences.ranges().collect();
+        let outputs = [Output::new(width, self.stored), Output::f32(self.n_heads)];
+        let ([y, log_sums], _) =
+            row_ranges(qkv.device(), &tokens, outputs, |i, [output, log_sums]| {
+                let tokens = &tokens[i];
+                let qkv = values.part(tokens.start * 3 * width..tokens.end * 3 * width);
+                self.forward_of_sequence(&qkv, width, masks, &jobs[i], output, log_sums);
+            })?;
         saved.push(qkv);
-        saved.push(&raw::tensor(
-            log_sums,
-            &[n_tokens, self.n_heads],
-            qkv.device(),
-        )?);
-        raw::tensor(y, &[n_tokens, width], qkv.device())
+        saved.push(&log_sums);
+        Ok(y)
     }
 
     fn forward_of_sequence(
@@ -91,11 +100,13 @@ impl SelfAttention {
         qkv: &[f32],
         width: usize,
         masks: Option<Masks>,
-        job: &mut Job<'_>,
+        job: &Job,
+        output: &mut [f32],
+        log_sums: &mut [f32],
     ) {
         let blocks = job.view.blocks();
         let mut weights = vec![0.0; largest(&blocks)];
-        for (h, head) in self.heads(qkv, job, width).iter().enumerate() {
+        for (h, head) in self.heads(qkv, width).iter().enumerate() {
             for block in &blocks {
                 let weights = &mut weights[..block.n_scores()];
                 head.scores(block, weights);
@@ -103,10 +114,10 @@ impl SelfAttention {
                     let seen = job.view.seen_in(block, i);
                     row[..seen.start].fill(0.0);
                     row[seen.end..].fill(0.0);
-                    job.log_sums[i * self.n_heads + h] = softmax(&mut row[seen]);
+                    log_sums[i * self.n_heads + h] = softmax(&mut row[seen]);
                 }
                 apply_masks(masks, job, h, block, weights);
-                let y = &mut job.output[block.queries.start * width + h * head.width..];
+                let y = &mut output[block.queries.start * width + h * head.width..];
                 multiply_small(
                     &mut MatrixMut::rows_of(y, block.queries.len(), head.width, width),
                     &block.matrix(weights),
@@ -128,41 +139,44 @@ impl SelfAttention {
         sequences: &Sequences,
         saved: &mut Saved,
     ) -> Result<Tensor> {
-        let mut log_sums = raw::read::<f32>(&saved.pop()?)?.to_vec();
-        let qkv = saved.pop()?;
-        let (n_tokens, width) = dy.dims2()?;
+        let (log_sums, qkv) = (saved.pop()?, saved.pop()?);
+        let width = dy.dim(1)?;
         let masks = self.dropout.masks(saved);
-        let mut dqkv = vec![0.0; n_tokens * 3 * width];
-        {
-            let values = raw::read::<f32>(&qkv)?;
-            let dy = raw::read::<f32>(dy)?;
-            self.jobs(sequences, &mut dqkv, 3 * width, &mut log_sums)
-                .into_par_iter()
-                .for_each(|mut job| {
-                    self.backward_of_sequence(&values, &dy, width, masks, &mut job);
-                });
-        }
-        raw::tensor(dqkv, &[n_tokens, 3 * width], dy.device())
+        let (values, gradients) = (Values::of(&qkv)?, Values::of(dy)?);
+        let log_sums = raw::read::<f32>(&log_sums)?;
+        let jobs = self.jobs(sequences);
+        let tokens: Vec<_> = sequences.ranges().collect();
+        let outputs = [Output::new(3 * width, self.stored)];
+        let ([dqkv], _) = row_ranges(dy.device(), &tokens, outputs, |i, [output]| {
+            let of_width = |width: usize| tokens[i].start * width..tokens[i].end * width;
+            let inputs = Inputs {
+                qkv: &values.part(of_width(3 * width)),
+                dy: &gradients.part(of_width(width)),
+                log_sums: &log_sums[of_width(self.n_heads)],
+            };
+            self.backward_of_sequence(&inputs, width, masks, &jobs[i], output);
+        })?;
+        Ok(dqkv)
     }
 
     fn backward_of_sequence(
         &self,
-        qkv: &[f32],
-        dy: &[f32],
+        inputs: &Inputs<'_>,
         width: usize,
         masks: Option<Masks>,
-        job: &mut Job<'_>,
+        job: &Job,
+        output: &mut [f32],
     ) {
         let blocks = job.view.blocks();
         let mut scratch = [(); 4].map(|()| vec![0.0; largest(&blocks)]);
-        for (h, head) in self.heads(qkv, job, width).iter().enumerate() {
-            let dy = &dy[job.first * width + h * head.width..];
+        for (h, head) in self.heads(inputs.qkv, width).iter().enumerate() {
+            let dy = &inputs.dy[h * head.width..];
             let dy = Matrix::rows_of(dy, job.view.length, head.width, width);
             for block in &blocks {
                 let [weights, dropped, d_scores, mask] = scratch
                     .each_mut()
                     .map(|values| &mut values[..block.n_scores()]);
-                self.probabilities(head, h, block, job, weights);
+                self.probabilities(head, h, block, job.view, inputs.log_sums, weights);
                 mask.fill(1.0);
                 apply_masks(masks, job, h, block, mask);
                 dropped.copy_from_slice(weights);
@@ -184,7 +198,7 @@ impl SelfAttention {
                 // dV += A^T dy, dQ += dS K / sqrt(d), dK += dS^T Q / sqrt(d).
                 let mut add = |kind: usize, rows: &Range<usize>, a: &Matrix<'_>, b, scale| {
                     let first = rows.start * 3 * width + kind * width + h * head.width;
-                    let part = &mut job.output[first..];
+                    let part = &mut output[first..];
                     let mut part = MatrixMut::rows_of(part, rows.len(), head.width, 3 * width);
                     multiply_small(&mut part, a, b, scale, Start::Destination);
                 };
@@ -203,53 +217,39 @@ impl SelfAttention {
         head: &Head<'_>,
         h: usize,
         block: &Block,
-        job: &Job<'_>,
+        view: View,
+        log_sums: &[f32],
         weights: &mut [f32],
     ) {
         head.scores(block, weights);
         for (i, row) in block.rows_mut(weights) {
-            let log_sum = job.log_sums[i * self.n_heads + h];
-            let seen = job.view.seen_in(block, i);
+            let log_sum = log_sums[i * self.n_heads + h];
+            let seen = view.seen_in(block, i);
             row[..seen.start].fill(0.0);
             row[seen.end..].fill(0.0);
             exponentials(&mut row[seen], log_sum);
         }
     }
 
-    /// One job per sequence, each with its own rows of the output.
-    fn jobs<'a>(
-        &self,
-        sequences: &Sequences,
-        mut output: &'a mut [f32],
-        row_width: usize,
-        mut log_sums: &'a mut [f32],
-    ) -> Vec<Job<'a>> {
-        let mut first_draw = 0;
-        let mut jobs = Vec::with_capacity(sequences.len());
-        for range in sequences.ranges() {
-            let length = range.len();
-            let (rows, later_rows) = output.split_at_mut(length * row_width);
-            let (sums, later_sums) = log_sums.split_at_mut(length * self.n_heads);
-            (output, log_sums) = (later_rows, later_sums);
-            let view = View::new(length, self.window);
-            jobs.push(Job {
-                first: range.start,
-                view,
-                output: rows,
-                log_sums: sums,
-                first_draw,
-            });
-            first_draw += view.n_draws() * self.n_heads;
-        }
-        jobs
+    /// One job per sequence.
+    fn jobs(&self, sequences: &Sequences) -> Vec<Job> {
+        let mut next_draw = 0;
+        let jobs = sequences.ranges().map(|tokens| {
+            let view = View::new(tokens.len(), self.window);
+            let first_draw = next_draw;
+            next_draw += view.n_draws() * self.n_heads;
+            Job { view, first_draw }
+        });
+        jobs.collect()
     }
 
-    fn heads<'a>(&self, qkv: &'a [f32], job: &Job<'_>, width: usize) -> Vec<Head<'a>> {
+    /// The heads of one sequence, out of its qkv (L, 3 D).
+    fn heads<'a>(&self, qkv: &'a [f32], width: usize) -> Vec<Head<'a>> {
         let head_width = width / self.n_heads;
-        let first = job.first * 3 * width;
+        let length = qkv.len() / (3 * width);
         let part = |kind: usize, h: usize| {
-            let start = first + kind * width + h * head_width;
-            Matrix::rows_of(&qkv[start..], job.view.length, head_width, 3 * width)
+            let start = kind * width + h * head_width;
+            Matrix::rows_of(&qkv[start..], length, head_width, 3 * width)
         };
         (0..self.n_heads)
             .map(|h| Head {
@@ -263,16 +263,20 @@ impl SelfAttention {
 }
 
 /// One sequence's share of the work.
-struct Job<'a> {
-    /// The number of its first token in the batch.
-    first: usize,
+struct Job {
     view: View,
-    /// Its rows of the result.
-    output: &'a mut [f32],
-    /// Its (L, H) logarithms of sums of exponentials.
-    log_sums: &'a mut [f32],
     /// The number of its first dropout draw.
     first_draw: usize,
+}
+
+/// What the backward pass of one sequence reads.
+struct Inputs<'a> {
+    /// (L, 3 D).
+    qkv: &'a [f32],
+    /// (L, D).
+    dy: &'a [f32],
+    /// The (L, H) logarithms of sums of exponentials.
+    log_sums: &'a [f32],
 }
 
 /// Which tokens of a sequence see which.
@@ -399,7 +403,7 @@ impl Head<'_> {
     }
 }
 
-fn apply_masks(masks: Option<Masks>, job: &Job<'_>, h: usize, block: &Block, weights: &mut [f32]) {
+fn apply_masks(masks: Option<Masks>, job: &Job, h: usize, block: &Block, weights: &mut [f32]) {
     let Some(masks) = masks else { return };
     let first = job.first_draw + h * job.view.n_draws();
     if job.view.window.is_none() {

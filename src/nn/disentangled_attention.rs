@@ -12,6 +12,7 @@
 //! The terms with positions are (L, R) products whose values are gathered by row, so nothing of
 //! size (L, L, d) is ever made; R is at most 2 L - 1. The backward pass computes P again.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use candle_core::Tensor;
@@ -23,6 +24,7 @@ use crate::nn::attention::{exponentials, softmax, softmax_backward};
 use crate::nn::dropout::Masks;
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::raw::Slice;
+use crate::nn::values::Values;
 use crate::nn::{DistanceRows, Dropout, Saved, Vars, raw};
 
 /// The part of a disentangled attention block between its projections; it has no parameters.
@@ -135,10 +137,11 @@ impl DisentangledAttention {
         let relative = RelativeRows { keys, queries };
         let qkv = saved.pop()?;
         let (n_tokens, width) = dy.dims2()?;
+        let gradients = Values::of(dy)?;
         let pass = Pass {
             attention: self,
             qkv: raw::read::<f32>(&qkv)?,
-            dy: raw::read::<f32>(dy)?,
+            dy: gradients.all(),
             relative: HostRows::read(&relative)?,
             distances,
             width,
@@ -380,7 +383,7 @@ impl SequenceDistances {
 struct Pass<'a> {
     attention: &'a DisentangledAttention,
     qkv: Slice<'a, f32>,
-    dy: Slice<'a, f32>,
+    dy: Cow<'a, [f32]>,
     relative: HostRows<'a>,
     distances: &'a DistanceRows,
     width: usize,

@@ -4,7 +4,8 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
-use crate::nn::{Saved, Vars, raw};
+use crate::nn::values::{Output, Values, row_ranges};
+use crate::nn::{Saved, Vars};
 use crate::random::Stream;
 
 /// One place with dropout: in training each value becomes 0 with probability `rate`, and
@@ -41,23 +42,22 @@ impl Dropout {
     /// # Errors
     /// A tensor that is not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &Saved) -> Result<Tensor> {
-        /// Values of one row of a task.
-        const CHUNK: usize = 64;
+        /// Values of one task.
+        const CHUNK: usize = 1 << 12;
         let Some(masks) = self.masks(saved) else {
             return Ok(x.clone());
         };
-        let values = raw::read::<f32>(x)?;
-        // The values as rows of 64; the last one may go past the end.
-        let n_rows = values.len().div_ceil(CHUNK);
-        let ([mut y], _) = raw::rows(n_rows, [CHUNK], |rows, [y]| {
-            let first = rows.start * CHUNK;
-            let values = &values[first..values.len().min(rows.end * CHUNK)];
-            let y = &mut y[..values.len()];
-            y.copy_from_slice(values);
-            masks.apply(first, y);
-        });
-        y.truncate(values.len());
-        raw::tensor(y, x.dims(), x.device())
+        let values = Values::of(x)?;
+        let n_values = x.elem_count();
+        let tasks: Vec<_> = (0..n_values)
+            .step_by(CHUNK)
+            .map(|first| first..(first + CHUNK).min(n_values))
+            .collect();
+        let ([y], _) = row_ranges(x.device(), &tasks, [Output::f32(1)], |task, [y]| {
+            values.copy_to(tasks[task].start, y);
+            masks.apply(tasks[task].start, y);
+        })?;
+        Ok(y.reshape(x.dims())?)
     }
 
     /// dy (any shape) -> dx (the same), with the forward pass's mask.

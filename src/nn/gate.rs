@@ -8,6 +8,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::nn::attention::multiply_by;
+use crate::nn::values::{Output, rows};
 use crate::nn::{Activation, Saved, raw};
 
 /// A gate; it has no parameters.
@@ -29,7 +30,7 @@ impl Gate {
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let (n_rows, width) = (x.dim(0)?, x.dim(1)? / 2);
         let values = raw::read::<f32>(x)?;
-        let ([y], _) = raw::rows(n_rows, [width], |rows, [y]| {
+        let ([y], _) = rows(x.device(), n_rows, [Output::f32(width)], |rows, [y]| {
             let x = values[rows.start * 2 * width..].chunks_exact(2 * width);
             for (y, x) in y.chunks_exact_mut(width).zip(x) {
                 let (a, g) = x.split_at(width);
@@ -37,9 +38,9 @@ impl Gate {
                 self.activation.apply(y);
                 multiply_by(y, g);
             }
-        });
+        })?;
         saved.push(x);
-        raw::tensor(y, &[n_rows, width], x.device())
+        Ok(y)
     }
 
     /// dy (T, I) -> dx (T, 2 I).
@@ -50,14 +51,15 @@ impl Gate {
         let x = saved.pop()?;
         let (n_rows, width) = dy.dims2()?;
         let (x, dy_values) = (raw::read::<f32>(&x)?, raw::read::<f32>(dy)?);
-        let ([dx], _) = raw::rows(n_rows, [2 * width], |rows, [dx]| {
+        let outputs = [Output::f32(2 * width)];
+        let ([dx], _) = rows(dy.device(), n_rows, outputs, |rows, [dx]| {
             let x = x[rows.start * 2 * width..].chunks_exact(2 * width);
             let dy = dy_values[rows.start * width..].chunks_exact(width);
             for ((dx, x), dy) in dx.chunks_exact_mut(2 * width).zip(x).zip(dy) {
                 self.backward_of_row(dx, x, dy);
             }
-        });
-        raw::tensor(dx, &[n_rows, 2 * width], dy.device())
+        })?;
+        Ok(dx)
     }
 
     /// da = dy g act'(a), dg = dy act(a).

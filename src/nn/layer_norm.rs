@@ -8,7 +8,10 @@ use candle_core::Tensor;
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
 use crate::nn::math::{sum, sum_of_pairs};
-use crate::nn::{Bias, Decay, Dropout, Gradients, Initialization, Parameter, Saved, Vars, raw};
+use crate::nn::values::{Output, Values, rows};
+use crate::nn::{
+    Bias, Decay, Dropout, Gradients, Initialization, Parameter, Precision, Saved, Vars, raw,
+};
 
 /// A layer norm over the last dimension.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub struct LayerNorm {
     weight: Parameter,
     bias: Option<Parameter>,
     epsilon: f32,
+    /// How the normalized rows are kept.
+    stored: Precision,
 }
 
 impl LayerNorm {
@@ -36,6 +41,7 @@ impl LayerNorm {
             weight: vars.get("weight", &[width], Initialization::Ones, Decay::No)?,
             bias: bias.of(vars, width)?,
             epsilon: epsilon as f32,
+            stored: Precision::F32,
         })
     }
 
@@ -44,10 +50,8 @@ impl LayerNorm {
     /// # Errors
     /// Tensors that are not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
-        let values = raw::read::<f32>(x)?;
-        self.normalize(x, saved, |first, row| {
-            row.copy_from_slice(&values[first..first + row.len()]);
-        })
+        let values = Values::of(x)?;
+        self.normalize(x, saved, |first, rows| values.copy_to(first, rows))
     }
 
     /// dy (T, D) -> dx (T, D); adds to the gradients of weight and bias.
@@ -55,8 +59,9 @@ impl LayerNorm {
     /// # Errors
     /// As [`LayerNorm::forward`], or a stack that does not match.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
-        let [dx] = self.input_gradients(dy, saved, grads, |_, [_]| {})?;
-        raw::tensor(dx, dy.dims(), dy.device())
+        let output = Output::f32(dy.dim(1)?);
+        let [dx] = self.input_gradients(dy, saved, grads, [output], |_, [_]| {})?;
+        Ok(dx)
     }
 
     /// Normalizes the rows that `fill(number of the first value, row)` gives (T, D) into y, and
@@ -74,9 +79,13 @@ impl LayerNorm {
             .as_ref()
             .map(|bias| raw::read::<f32>(bias.value()));
         let beta = beta.transpose()?;
-        let widths = [width, width, 1];
+        let outputs = [
+            Output::new(width, self.stored),
+            Output::f32(width),
+            Output::f32(1),
+        ];
         let ([normalized, y, inverse_std], _) =
-            raw::rows(n_rows, widths, |rows, [normalized, y, inverse_std]| {
+            rows(like.device(), n_rows, outputs, |rows, [normalized, y, inverse_std]| {
                 fill(rows.start * width, normalized);
                 let normalized = normalized.chunks_exact_mut(width);
                 let y = y.chunks_exact_mut(width);
@@ -84,10 +93,10 @@ impl LayerNorm {
                     *inverse_std = standardize(x, self.epsilon);
                     scale_and_shift(y, x, &gamma, beta.as_deref());
                 }
-            });
-        saved.push(&raw::tensor(normalized, like.dims(), like.device())?);
-        saved.push(&raw::tensor(inverse_std, &[n_rows], like.device())?);
-        raw::tensor(y, like.dims(), like.device())
+            })?;
+        saved.push(&normalized);
+        saved.push(&inverse_std);
+        Ok(y)
     }
 
     /// dx (T, D) from dy (T, D), and N - 1 more matrices like it that `and_then` makes of it
@@ -98,20 +107,22 @@ impl LayerNorm {
         dy: &Tensor,
         saved: &mut Saved,
         grads: &Gradients,
+        outputs: [Output; N],
         and_then: impl Fn(usize, [&mut [f32]; N]) + Sync,
-    ) -> Result<[Vec<f32>; N]> {
+    ) -> Result<[Tensor; N]> {
         let (inverse_std, normalized) = (saved.pop()?, saved.pop()?);
         let (n_rows, width) = dy.dims2()?;
-        let dy = raw::read::<f32>(dy)?;
+        let gradients = Values::of(dy)?;
         let inverse_std = raw::read::<f32>(&inverse_std)?;
-        let normalized = raw::read::<f32>(&normalized)?;
+        let normalized = Values::of(&normalized)?;
         let gamma = raw::read::<f32>(self.weight.value())?;
-        let (gradients, sums) = raw::rows(n_rows, [width; N], |rows, parts| {
+        let (gradients, sums) = rows(dy.device(), n_rows, outputs, |rows, parts| {
             let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
             let values = rows.start * width..rows.end * width;
-            let each = dy[values.clone()]
+            let (dy, x) = (gradients.part(values.clone()), normalized.part(values));
+            let each = dy
                 .chunks_exact(width)
-                .zip(normalized[values].chunks_exact(width))
+                .zip(x.chunks_exact(width))
                 .zip(&inverse_std[rows.clone()]);
             for (dx, ((dy, x), inverse_std)) in parts[0].chunks_exact_mut(width).zip(each) {
                 raw::add_to(&mut d_bias, dy);
@@ -120,7 +131,7 @@ impl LayerNorm {
             }
             and_then(rows.start * width, parts);
             [d_weight, d_bias]
-        });
+        })?;
         for [d_weight, d_bias] in &sums {
             raw::accumulate(&grads[&self.weight], d_weight)?;
             if let Some(bias) = &self.bias {
@@ -136,6 +147,8 @@ impl LayerNorm {
 pub struct ResidualLayerNorm {
     norm: LayerNorm,
     dropout: Dropout,
+    /// How the gradient of x is stored.
+    stored: Precision,
 }
 
 impl ResidualLayerNorm {
@@ -147,7 +160,17 @@ impl ResidualLayerNorm {
         Ok(Self {
             norm: LayerNorm::new(vars, width, epsilon)?,
             dropout: Dropout::new(vars, rate),
+            stored: Precision::F32,
         })
+    }
+
+    /// The same layer, which keeps what it needs for the backward pass, and hands back the
+    /// gradient of x, in the precision of products.
+    #[must_use]
+    pub fn compact(mut self, vars: &Vars<'_>) -> Self {
+        self.norm.stored = vars.precision();
+        self.stored = vars.precision();
+        self
     }
 
     /// x (T, D), residual (T, D) -> y (T, D).
@@ -156,14 +179,13 @@ impl ResidualLayerNorm {
     /// Tensors that are not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, residual: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let masks = self.dropout.masks(saved);
-        let (values, residual) = (raw::read::<f32>(x)?, raw::read::<f32>(residual)?);
+        let (values, residual) = (Values::of(x)?, raw::read::<f32>(residual)?);
         self.norm.normalize(x, saved, |first, rows| {
-            let all = first..first + rows.len();
-            rows.copy_from_slice(&values[all.clone()]);
+            values.copy_to(first, rows);
             if let Some(masks) = masks {
                 masks.apply(first, rows);
             }
-            raw::add_to(rows, &residual[all]);
+            raw::add_to(rows, &residual[first..first + rows.len()]);
         })
     }
 
@@ -185,11 +207,11 @@ impl ResidualLayerNorm {
             dx.copy_from_slice(d_sum);
             masks.apply(first, dx);
         };
-        let [d_sum, dx] = self.norm.input_gradients(dy, saved, grads, drop_out)?;
-        Ok((
-            raw::tensor(dx, dy.dims(), dy.device())?,
-            raw::tensor(d_sum, dy.dims(), dy.device())?,
-        ))
+        let width = dy.dim(1)?;
+        let outputs = [Output::f32(width), Output::new(width, self.stored)];
+        let norm = &self.norm;
+        let [d_sum, dx] = norm.input_gradients(dy, saved, grads, outputs, drop_out)?;
+        Ok((dx, d_sum))
     }
 }
 

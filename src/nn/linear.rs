@@ -6,6 +6,7 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::nn::values::{Output, Values, rows};
 use crate::nn::{
     Activation, Bias, Decay, Gradients, Initialization, Parameter, Precision, Saved, Start, Vars,
     raw,
@@ -22,6 +23,7 @@ pub struct Linear {
     bias: Option<Parameter>,
     activation: Option<Activation>,
     precision: Precision,
+    stored: Precision,
 }
 
 impl Linear {
@@ -62,7 +64,18 @@ impl Linear {
             } else {
                 vars.precision()
             },
+            stored: Precision::F32,
         })
+    }
+
+    /// The same layer, whose results and gradients are stored in the precision of its products:
+    /// for layers between others that read them as they are.
+    #[must_use]
+    pub fn compact(self) -> Self {
+        Self {
+            stored: self.precision,
+            ..self
+        }
     }
 
     /// x (T, in) -> y (T, out).
@@ -77,12 +90,13 @@ impl Linear {
             .map(|bias| raw::read::<f32>(bias.value()));
         let bias = bias.transpose()?;
         let start = bias.as_deref().map_or(Start::Zeros, Start::Row);
-        let y = raw::product(x, &self.weight.value().t()?, start, self.precision)?;
+        let weight = self.weight.value().t()?;
+        let y = raw::product(x, &weight, start, self.precision, self.stored)?;
         let Some(activation) = self.activation else {
             return Ok(y);
         };
         saved.push(&y);
-        activated(activation, &y)
+        self.activated(activation, &y)
     }
 
     /// dy (T, out) -> dx (T, in); adds to the gradients of W and b.
@@ -91,7 +105,8 @@ impl Linear {
     /// As [`Linear::forward`], or a stack that does not match.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
         let dy = self.weight_gradients(dy, saved, grads)?;
-        raw::product(&dy, self.weight.value(), Start::Zeros, self.precision)
+        let weight = self.weight.value();
+        raw::product(&dy, weight, Start::Zeros, self.precision, self.stored)
     }
 
     /// As [`Linear::backward`], but adds dx to `sum` (T, in), the gradient of x from elsewhere.
@@ -117,17 +132,48 @@ impl Linear {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<Tensor> {
-        let dy = match self.activation {
-            None => dy.clone(),
-            Some(activation) => before_activation(activation, dy, &saved.pop()?)?,
+        let (dy, d_bias) = match self.activation {
+            None => (dy.clone(), column_sums(dy)?),
+            Some(activation) => self.before_activation(activation, dy, &saved.pop()?)?,
         };
         let x = saved.pop()?;
         let d_weight = &grads[&self.weight];
         raw::product_into(d_weight, &dy.t()?, &x, Start::Destination, self.precision)?;
         if let Some(bias) = &self.bias {
-            raw::accumulate(&grads[bias], &column_sums(&dy)?)?;
+            raw::accumulate(&grads[bias], &d_bias)?;
         }
         Ok(dy)
+    }
+
+    /// (T, out) -> the activation's values (T, out).
+    fn activated(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
+        let (n_rows, width) = x.dims2()?;
+        let values = Values::of(x)?;
+        let outputs = [Output::new(width, self.stored)];
+        let ([y], _) = rows(x.device(), n_rows, outputs, |rows, [y]| {
+            values.copy_to(rows.start * width, y);
+            activation.apply(y);
+        })?;
+        Ok(y)
+    }
+
+    /// The gradient before the activation (T, out), from that after it and from what went in,
+    /// and the sums of its columns.
+    fn before_activation(
+        &self,
+        activation: Activation,
+        dy: &Tensor,
+        x: &Tensor,
+    ) -> Result<(Tensor, Vec<f32>)> {
+        let (n_rows, width) = dy.dims2()?;
+        let (x, gradients) = (Values::of(x)?, Values::of(dy)?);
+        let outputs = [Output::new(width, self.stored)];
+        let ([dx], sums) = rows(dy.device(), n_rows, outputs, |rows, [dx]| {
+            gradients.copy_to(rows.start * width, dx);
+            activation.multiply_by_slope(&x.part(rows.start * width..rows.end * width), dx);
+            raw::sum_of_rows(dx, width)
+        })?;
+        Ok((dx, raw::sum_of_rows(&sums.concat(), width)))
     }
 }
 
@@ -137,6 +183,7 @@ impl Linear {
 pub struct QueryKeyValue {
     parts: [Linear; 3],
     width: usize,
+    stored: Precision,
 }
 
 impl QueryKeyValue {
@@ -150,7 +197,17 @@ impl QueryKeyValue {
         Ok(Self {
             parts: [part(q)?, part(k)?, part(v)?],
             width,
+            stored: Precision::F32,
         })
+    }
+
+    /// The same layer, whose results are stored in the precision of its products.
+    #[must_use]
+    pub fn compact(self) -> Self {
+        Self {
+            stored: self.parts[0].precision,
+            ..self
+        }
     }
 
     /// The projection to queries, for inputs of its own.
@@ -176,7 +233,10 @@ impl QueryKeyValue {
             biases.extend_from_slice(&raw::read::<f32>(bias.value())?);
         }
         let weights = Tensor::cat(&weights, 0)?;
-        raw::product(x, &weights.t()?, Start::Row(&biases), parts[0].precision)
+        let start = Start::Row(&biases);
+        let y = raw::product(x, &weights.t()?, start, parts[0].precision, self.stored)?;
+        saved.push(&weights);
+        Ok(y)
     }
 
     /// dqkv (T, 3 D): adds dx (T, D) to `sum`, the gradient of x from elsewhere, and to the
@@ -191,7 +251,7 @@ impl QueryKeyValue {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<()> {
-        let x = saved.pop()?;
+        let (weights, x) = (saved.pop()?, saved.pop()?);
         let bias_sums = column_sums(dqkv)?;
         for (i, layer) in self.parts.iter().enumerate() {
             let dy = dqkv.narrow(1, i * self.width, self.width)?;
@@ -201,43 +261,18 @@ impl QueryKeyValue {
                 let sums = &bias_sums[i * self.width..(i + 1) * self.width];
                 raw::accumulate(&grads[bias], sums)?;
             }
-            let weight = layer.weight.value();
-            raw::product_into(sum, &dy, weight, Start::Destination, layer.precision)?;
         }
-        Ok(())
+        let precision = self.parts[0].precision;
+        raw::product_into(sum, dqkv, &weights, Start::Destination, precision)
     }
-}
-
-/// (T, N) -> the activation's values (T, N).
-fn activated(activation: Activation, x: &Tensor) -> Result<Tensor> {
-    let (n_rows, width) = x.dims2()?;
-    let values = raw::read::<f32>(x)?;
-    let ([y], _) = raw::rows(n_rows, [width], |rows, [y]| {
-        y.copy_from_slice(&values[rows.start * width..rows.end * width]);
-        activation.apply(y);
-    });
-    raw::tensor(y, x.dims(), x.device())
-}
-
-/// The gradient before the activation, from that after it and from what went in.
-fn before_activation(activation: Activation, dy: &Tensor, x: &Tensor) -> Result<Tensor> {
-    let (n_rows, width) = dy.dims2()?;
-    let (x_values, dy_values) = (raw::read::<f32>(x)?, raw::read::<f32>(dy)?);
-    let ([dx], _) = raw::rows(n_rows, [width], |rows, [dx]| {
-        let values = rows.start * width..rows.end * width;
-        dx.copy_from_slice(&dy_values[values.clone()]);
-        activation.multiply_by_slope(&x_values[values], dx);
-    });
-    raw::tensor(dx, dy.dims(), dy.device())
 }
 
 /// (T, N) -> the N sums over the rows.
 fn column_sums(x: &Tensor) -> Result<Vec<f32>> {
     let (n_rows, width) = x.dims2()?;
-    let values = raw::read::<f32>(x)?;
-    Ok(raw::sum_over_rows(n_rows, width, |rows, partial| {
-        for row in values[rows.start * width..rows.end * width].chunks_exact(width) {
-            raw::add_to(partial, row);
-        }
-    }))
+    let values = Values::of(x)?;
+    let (_, sums) = rows(x.device(), n_rows, [], |rows, []| {
+        raw::sum_of_rows(&values.part(rows.start * width..rows.end * width), width)
+    })?;
+    Ok(raw::sum_of_rows(&sums.concat(), width))
 }

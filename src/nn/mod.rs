@@ -26,6 +26,7 @@ pub mod raw;
 mod relative_positions;
 mod rotary;
 mod saved;
+pub mod values;
 
 pub use activation::Activation;
 pub use attention::SelfAttention;
@@ -38,7 +39,7 @@ pub use embedding::{
 pub use gate::Gate;
 pub use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub use linear::{Linear, QueryKeyValue};
-pub use memory::keep_freed_memory;
+pub use memory::{CacheLineAllocator, keep_freed_memory};
 pub use parameters::{
     Bias, Binder, Decay, Gradients, Initialization, Parameter, ParameterSpec, Parameters, Use, Vars,
 };

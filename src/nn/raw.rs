@@ -12,13 +12,13 @@
 use std::ops::{Deref, Range};
 use std::sync::Mutex;
 
-use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::nn::cpu::vectorized;
-use crate::nn::product::{Matrix, MatrixMut, multiply};
+use crate::nn::product::{Element, Factor, Matrix, MatrixMut, multiply};
+use crate::nn::values::{Values, from_storage};
 use crate::nn::{Precision, Start};
 
 /// Rows that one task works on. It is fixed, so that a sum over rows adds the same numbers in
@@ -72,15 +72,7 @@ pub fn read<T: WithDType>(tensor: &Tensor) -> Result<Slice<'_, T>> {
 /// A device without kernels.
 pub fn tensor(values: Vec<f32>, shape: &[usize], device: &Device) -> Result<Tensor> {
     debug_assert_eq!(values.len(), shape.iter().product::<usize>());
-    match device {
-        Device::Cpu => Ok(Tensor::from_storage(
-            Storage::Cpu(CpuStorage::F32(values)),
-            shape,
-            BackpropOp::none(),
-            false,
-        )),
-        device => Err(no_kernels(device)),
-    }
+    from_storage(CpuStorage::F32(values), shape, device)
 }
 
 /// Changes the values of a contiguous f32 tensor in place.
@@ -120,8 +112,8 @@ pub fn product_into(
     }
     let (a_storage, a_layout) = a.storage_and_layout();
     let (b_storage, b_layout) = b.storage_and_layout();
-    let a = matrix(&a_storage, a_layout, a.device())?;
-    let b = matrix(&b_storage, b_layout, b.device())?;
+    let a = factor(&a_storage, a_layout, a.device())?;
+    let b = factor(&b_storage, b_layout, b.device())?;
     in_place(destination, |values, layout| {
         let values = &mut values[layout.start_offset()..];
         let mut destination = MatrixMut::rows_of(values, m, n, layout.stride()[0]);
@@ -129,26 +121,44 @@ pub fn product_into(
     })
 }
 
-/// `start + a b` as a new tensor, where the start is not the destination; see [`product_into`].
+/// `start + a b` as a new tensor that is stored as `stored` says; the start is not the
+/// destination. See [`product_into`].
 ///
 /// # Errors
 /// As [`product_into`].
-pub fn product(a: &Tensor, b: &Tensor, start: Start<'_>, precision: Precision) -> Result<Tensor> {
-    let (m, n) = product_shape(a, b)?;
+pub fn product(
+    a: &Tensor,
+    b: &Tensor,
+    start: Start<'_>,
+    precision: Precision,
+    stored: Precision,
+) -> Result<Tensor> {
+    let shape = product_shape(a, b)?;
     let (a_storage, a_layout) = a.storage_and_layout();
     let (b_storage, b_layout) = b.storage_and_layout();
+    let factors = [
+        factor(&a_storage, a_layout, a.device())?,
+        factor(&b_storage, b_layout, b.device())?,
+    ];
+    let storage = match stored {
+        Precision::F32 => CpuStorage::F32(new_product(shape, &factors, start, precision)),
+        Precision::Bf16 => CpuStorage::BF16(new_product(shape, &factors, start, precision)),
+    };
+    from_storage(storage, &[shape.0, shape.1], a.device())
+}
+
+fn new_product<T: Element>(
+    (m, n): (usize, usize),
+    [a, b]: &[Factor<'_>; 2],
+    start: Start<'_>,
+    precision: Precision,
+) -> Vec<T> {
     let mut values = Vec::with_capacity(m * n);
     let mut destination = MatrixMut::without_values(values.spare_capacity_mut(), m, n);
-    multiply(
-        &mut destination,
-        &matrix(&a_storage, a_layout, a.device())?,
-        &matrix(&b_storage, b_layout, b.device())?,
-        start,
-        precision,
-    );
+    multiply(&mut destination, a, b, start, precision);
     // SAFETY: a product writes all of its m x n elements.
     unsafe { values.set_len(m * n) };
-    tensor(values, &[m, n], a.device())
+    values
 }
 
 fn product_shape(a: &Tensor, b: &Tensor) -> Result<(usize, usize)> {
@@ -162,80 +172,13 @@ fn product_shape(a: &Tensor, b: &Tensor) -> Result<(usize, usize)> {
     Ok((m, n))
 }
 
-/// Makes `N` matrices of `n_rows` rows, matrix i `widths[i]` wide, in tasks of
-/// [`ROWS_PER_TASK`] rows each: `work` gets the numbers of its rows and those rows of each
-/// matrix, all 0. Beside the matrices come the results of the tasks, in the order of the rows.
-pub fn rows<const N: usize, T: Send>(
-    n_rows: usize,
-    widths: [usize; N],
-    work: impl Fn(Range<usize>, [&mut [f32]; N]) -> T + Sync,
-) -> ([Vec<f32>; N], Vec<T>) {
-    let mut matrices = widths.map(|width| Vec::with_capacity(n_rows * width));
-    let starts = matrices
-        .each_mut()
-        .map(|matrix| FirstRow(matrix.as_mut_ptr()));
-    let results = (0..n_rows.div_ceil(ROWS_PER_TASK))
-        .into_par_iter()
-        .map(|task| {
-            let first = task * ROWS_PER_TASK;
-            let rows = first..(first + ROWS_PER_TASK).min(n_rows);
-            let parts = std::array::from_fn(|i| {
-                let n_values = rows.len() * widths[i];
-                let start = starts[i].get().wrapping_add(first * widths[i]);
-                // SAFETY: these rows lie inside the capacity and belong to this task alone; all
-                // bits 0 are the number 0.
-                unsafe {
-                    start.write_bytes(0, n_values);
-                    std::slice::from_raw_parts_mut(start, n_values)
-                }
-            });
-            work(rows, parts)
-        })
-        .collect();
-    for (matrix, width) in matrices.iter_mut().zip(widths) {
-        // SAFETY: every row was set above.
-        unsafe { matrix.set_len(n_rows * width) };
+/// The sums over the rows of `width` values each, added up in the order of the rows.
+pub fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; width];
+    for row in values.chunks_exact(width) {
+        add_to(&mut sums, row);
     }
-    (matrices, results)
-}
-
-/// Where a matrix that several tasks fill begins.
-#[derive(Clone, Copy)]
-struct FirstRow(*mut f32);
-
-impl FirstRow {
-    fn get(self) -> *mut f32 {
-        self.0
-    }
-}
-
-// SAFETY: each task writes rows of its own.
-unsafe impl Send for FirstRow {}
-// SAFETY: as above.
-unsafe impl Sync for FirstRow {}
-
-/// Adds up one value per column over all rows, in an order that the number of threads does
-/// not change: tasks of [`ROWS_PER_TASK`] rows each fill a partial sum of `width` values
-/// through `add(rows, partial)`, and the partial sums are added in the order of the rows.
-pub fn sum_over_rows(
-    n_rows: usize,
-    width: usize,
-    add: impl Fn(Range<usize>, &mut [f32]) + Sync,
-) -> Vec<f32> {
-    let partials: Vec<Vec<f32>> = (0..n_rows.div_ceil(ROWS_PER_TASK))
-        .into_par_iter()
-        .map(|task| {
-            let mut partial = vec![0.0; width];
-            let start = task * ROWS_PER_TASK;
-            add(start..(start + ROWS_PER_TASK).min(n_rows), &mut partial);
-            partial
-        })
-        .collect();
-    let mut total = vec![0.0; width];
-    for partial in &partials {
-        add_to(&mut total, partial);
-    }
-    total
+    sums
 }
 
 vectorized! {
@@ -252,8 +195,8 @@ vectorized! {
 /// # Errors
 /// As [`update`].
 pub fn add_tensor(destination: &Tensor, source: &Tensor) -> Result<()> {
-    let source = read::<f32>(source)?;
-    accumulate(destination, &source)
+    let source = Values::of(source)?;
+    accumulate(destination, &source.all())
 }
 
 /// `destination += source`, element by element.
@@ -261,21 +204,32 @@ pub fn add_tensor(destination: &Tensor, source: &Tensor) -> Result<()> {
 /// # Errors
 /// As [`update`].
 pub fn accumulate(destination: &Tensor, source: &[f32]) -> Result<()> {
-    update(destination, |values| add_to(values, source))
+    /// Values of one task.
+    const CHUNK: usize = 1 << 14;
+    update(destination, |values| {
+        values
+            .par_chunks_mut(CHUNK)
+            .zip(source.par_chunks(CHUNK))
+            .for_each(|(values, source)| add_to(values, source));
+    })
 }
 
-fn matrix<'a>(storage: &'a Storage, layout: &Layout, device: &Device) -> Result<Matrix<'a>> {
-    let Storage::Cpu(storage) = storage else {
-        return Err(no_kernels(device));
-    };
-    let (rows, columns) = layout.shape().dims2()?;
-    Ok(Matrix {
-        values: &storage.as_slice::<f32>()?[layout.start_offset()..],
-        rows,
-        columns,
-        row_stride: layout.stride()[0],
-        column_stride: layout.stride()[1],
-    })
+fn factor<'a>(storage: &'a Storage, layout: &Layout, device: &Device) -> Result<Factor<'a>> {
+    fn matrix<'a, T>(values: &'a [T], layout: &Layout) -> Result<Matrix<'a, T>> {
+        let (rows, columns) = layout.shape().dims2()?;
+        Ok(Matrix {
+            values: &values[layout.start_offset()..],
+            rows,
+            columns,
+            row_stride: layout.stride()[0],
+            column_stride: layout.stride()[1],
+        })
+    }
+    match storage {
+        Storage::Cpu(CpuStorage::BF16(values)) => Ok(Factor::Bf16(matrix(values, layout)?)),
+        Storage::Cpu(values) => Ok(Factor::F32(matrix(values.as_slice()?, layout)?)),
+        _ => Err(no_kernels(device)),
+    }
 }
 
 fn in_place(destination: &Tensor, change: impl FnOnce(&mut [f32], &Layout)) -> Result<()> {
@@ -306,6 +260,6 @@ fn in_place(destination: &Tensor, change: impl FnOnce(&mut [f32], &Layout)) -> R
     Ok(())
 }
 
-fn no_kernels(device: &Device) -> Error {
+pub(super) fn no_kernels(device: &Device) -> Error {
     Error::internal(format!("no kernels for the device {:?}", device.location()))
 }

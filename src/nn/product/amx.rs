@@ -8,20 +8,23 @@
 //! rest is 0. The rows of a tile of `a` hold 32 values each; those of a tile of `b` hold for
 //! each of 16 columns a pair of values that follow each other along the inner dimension.
 
+use std::any::TypeId;
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid_count, __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm512_cvtne2ps_pbh,
-    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_store_si512,
+    _MM_HINT_ET0, _MM_HINT_T0, __cpuid_count, __m512i, _mm_prefetch, _mm256_maskz_loadu_epi16,
+    _mm512_castsi256_si512, _mm512_cvtne2ps_pbh, _mm512_inserti64x4, _mm512_load_ps,
+    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
+    _mm512_store_si512, _mm512_storeu_si512,
 };
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, transmute};
 use std::sync::OnceLock;
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::transpose::transpose_16x16;
-use super::{Matrix, MatrixMut, Shared, Start};
+use super::{Element, Factor, Matrix, MatrixMut, Shared, Start};
 
 /// Rows of a tile, and values of f32 in one of them.
 const TILE: usize = 16;
@@ -89,11 +92,20 @@ fn ask_for_permission() -> bool {
 /// The panels of `b` are made first, by all threads. Then each task makes its panels of `a`,
 /// which nobody else needs and which so never leave its core, and multiplies them with every
 /// panel of `b`.
-pub fn multiply(destination: &MatrixMut<'_>, a: &Matrix<'_>, b: &Matrix<'_>, start: Start<'_>) {
-    let n_steps = a.columns.div_ceil(DEPTH);
+pub fn multiply<T: Element>(
+    destination: &MatrixMut<'_, T>,
+    a: &Factor<'_>,
+    b: &Factor<'_>,
+    start: Start<'_>,
+) {
+    let ((n_rows, depth), (_, n_columns)) = (a.shape(), b.shape());
+    let n_steps = depth.div_ceil(DEPTH);
     let panel_lines = n_steps * 2 * TILE;
-    let [a_panels, b_panels] = [a.rows, b.columns].map(|n| n.div_ceil(PANEL));
-    let b_lines = pack(b_panels, panel_lines, |i| Source::columns_of(b, i));
+    let [a_panels, b_panels] = [n_rows, n_columns].map(|n| n.div_ceil(PANEL));
+    let b_lines = pack(b_panels, panel_lines, |panel, lines| match b {
+        Factor::F32(b) => Source::columns_of(b, panel).fill(lines),
+        Factor::Bf16(b) => Source::columns_of(b, panel).fill(lines),
+    });
 
     let groups = a_panels.div_ceil(PANELS_PER_TASK);
     // Where the groups of rows are too few to keep all threads busy, columns are split, too.
@@ -111,7 +123,10 @@ pub fn multiply(destination: &MatrixMut<'_>, a: &Matrix<'_>, b: &Matrix<'_>, sta
             a_lines.spare_capacity_mut()[..row_panels.len() * panel_lines]
                 .chunks_exact_mut(panel_lines.max(1)),
         ) {
-            Source::rows_of(a, i).fill(lines);
+            match a {
+                Factor::F32(a) => Source::rows_of(a, i).fill(lines),
+                Factor::Bf16(a) => Source::rows_of(a, i).fill(lines),
+            }
         }
         // SAFETY: every panel was filled to its end.
         unsafe { a_lines.set_len(row_panels.len() * panel_lines) };
@@ -134,25 +149,25 @@ pub fn multiply(destination: &MatrixMut<'_>, a: &Matrix<'_>, b: &Matrix<'_>, sta
 }
 
 /// `n` panels of `panel_lines` lines each, made by all threads.
-fn pack<'a>(
+fn pack(
     n: usize,
     panel_lines: usize,
-    source: impl Fn(usize) -> Source<'a> + Sync,
+    fill: impl Fn(usize, &mut [MaybeUninit<Line>]) + Sync,
 ) -> Vec<Line> {
     let mut packed: Vec<Line> = Vec::with_capacity(n * panel_lines);
     packed.spare_capacity_mut()[..n * panel_lines]
         .par_chunks_mut(panel_lines.max(1))
         .enumerate()
         .with_min_len(2)
-        .for_each(|(i, lines)| source(i).fill(lines));
+        .for_each(|(i, lines)| fill(i, lines));
     // SAFETY: every panel was filled to its end.
     unsafe { packed.set_len(n * panel_lines) };
     packed
 }
 
 /// 32 rows of `a` or columns of `b` ("lines"), fewer at the end, as they lie in memory.
-struct Source<'a> {
-    values: *const f32,
+struct Source<'a, T> {
+    values: *const T,
     n_lines: usize,
     depth: usize,
     /// Elements from one line to the next.
@@ -160,7 +175,7 @@ struct Source<'a> {
     /// Elements from one step of the inner dimension to the next.
     step: usize,
     kind: Kind,
-    matrix: PhantomData<&'a [f32]>,
+    matrix: PhantomData<&'a [T]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -171,8 +186,8 @@ enum Kind {
     B,
 }
 
-impl<'a> Source<'a> {
-    fn rows_of(a: &Matrix<'a>, panel: usize) -> Self {
+impl<'a, T: Rounded> Source<'a, T> {
+    fn rows_of(a: &Matrix<'a, T>, panel: usize) -> Self {
         Self {
             values: a.pointer(panel * PANEL, 0),
             n_lines: (a.rows - panel * PANEL).min(PANEL),
@@ -184,7 +199,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn columns_of(b: &Matrix<'a>, panel: usize) -> Self {
+    fn columns_of(b: &Matrix<'a, T>, panel: usize) -> Self {
         Self {
             values: b.pointer(0, panel * PANEL),
             n_lines: (b.columns - panel * PANEL).min(PANEL),
@@ -199,13 +214,14 @@ impl<'a> Source<'a> {
     /// Makes the panel's tiles, which fill `lines`.
     fn fill(&self, lines: &mut [MaybeUninit<Line>]) {
         assert!(lines.len() == self.depth.div_ceil(DEPTH) * 2 * TILE);
+        assert!(self.step == 1 || self.line_stride == 1 || self.n_lines == 1);
         // SAFETY: whoever multiplies has found the processor to have what the function is
         // compiled for, and the panel lies inside its matrix.
         unsafe { self.pack(lines.as_mut_ptr().cast()) };
     }
 
     /// Writes the panel's tiles to `to`, which has room for them.
-    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn pack(&self, to: *mut Line) {
         let mut to = to;
         for first_step in (0..self.depth).step_by(DEPTH) {
@@ -220,8 +236,7 @@ impl<'a> Source<'a> {
                         let lines = lines_of_steps(from, self.line_stride, n_lines, n_steps);
                         (lines, Kind::A)
                     } else {
-                        let strides = [self.line_stride, self.step];
-                        (pairs_of_steps(from, strides, n_lines, n_steps), Kind::B)
+                        (pairs_of_steps(from, self.step, n_lines, n_steps), Kind::B)
                     }
                 };
                 if kind != self.kind {
@@ -238,42 +253,35 @@ impl<'a> Source<'a> {
 }
 
 /// 16 lines of 32 steps each; the steps of a line are contiguous.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
-unsafe fn lines_of_steps(
-    from: *const f32,
+unsafe fn lines_of_steps<T: Rounded>(
+    from: *const T,
     line_stride: usize,
     n_lines: usize,
     n_steps: usize,
 ) -> [__m512i; TILE] {
-    let (low, high) = (
-        first_lanes(n_steps),
-        first_lanes(n_steps.saturating_sub(TILE)),
-    );
+    let lanes = [n_steps, n_steps.saturating_sub(TILE)].map(first_lanes);
     let mut tile = [_mm512_setzero_si512(); TILE];
     for (i, line) in tile.iter_mut().take(n_lines).enumerate() {
         let from = from.wrapping_add(i * line_stride);
-        let ahead = from.wrapping_add(TILE * line_stride);
-        // SAFETY: masked lanes are not touched, all others are elements; both types are 64
-        // bytes without a meaning of their own.
+        // SAFETY: masked lanes are not touched, all others are elements.
         *line = unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
-            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(TILE).cast());
-            transmute(_mm512_cvtne2ps_pbh(
-                _mm512_maskz_loadu_ps(high, from.wrapping_add(TILE)),
-                _mm512_maskz_loadu_ps(low, from),
-            ))
+            // What the next tile below is made of.
+            prefetch(from.wrapping_add(TILE * line_stride));
+            prefetch(from.wrapping_add(TILE * line_stride + TILE));
+            T::load([from, from.wrapping_add(TILE)], lanes)
         };
     }
     tile
 }
 
-/// 16 pairs of steps, each for 16 lines.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+/// 16 pairs of steps, each for 16 lines, which are contiguous.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
-unsafe fn pairs_of_steps(
-    from: *const f32,
-    [line_stride, step]: [usize; 2],
+unsafe fn pairs_of_steps<T: Rounded>(
+    from: *const T,
+    step: usize,
     n_lines: usize,
     n_steps: usize,
 ) -> [__m512i; TILE] {
@@ -293,33 +301,60 @@ unsafe fn pairs_of_steps(
     let in_turn = unsafe { _mm512_loadu_si512(IN_TURN.as_ptr().cast()) };
     let mut tile = [_mm512_setzero_si512(); TILE];
     for (i, pairs) in tile.iter_mut().take(n_steps.div_ceil(2)).enumerate() {
-        let load = |k: usize| {
-            if k >= n_steps {
-                return _mm512_setzero_ps();
-            }
-            let from = from.wrapping_add(k * step);
-            if line_stride == 1 {
-                let ahead = from.wrapping_add(DEPTH * step);
-                // SAFETY: masked lanes are not touched, all others are elements.
-                unsafe {
-                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
-                    _mm512_maskz_loadu_ps(mask, from)
-                }
-            } else {
-                let mut values = [0.0_f32; TILE];
-                for (j, value) in values.iter_mut().take(n_lines).enumerate() {
-                    // SAFETY: an element of the matrix.
-                    *value = unsafe { *from.wrapping_add(j * line_stride) };
-                }
-                // SAFETY: as long as a register.
-                unsafe { _mm512_maskz_loadu_ps(0xffff, values.as_ptr()) }
-            }
+        let first = from.wrapping_add(2 * i * step);
+        let second_mask = if 2 * i + 1 < n_steps { mask } else { 0 };
+        // SAFETY: masked lanes are not touched, all others are elements.
+        *pairs = unsafe {
+            // What the next tile along the steps is made of.
+            prefetch(first.wrapping_add(DEPTH * step));
+            prefetch(first.wrapping_add((DEPTH + 1) * step));
+            let both = T::load([first, first.wrapping_add(step)], [mask, second_mask]);
+            _mm512_permutexvar_epi16(in_turn, both)
         };
-        let both = _mm512_cvtne2ps_pbh(load(2 * i + 1), load(2 * i));
-        // SAFETY: both types are 64 bytes without a meaning of their own.
-        *pairs = _mm512_permutexvar_epi16(in_turn, unsafe { transmute(both) });
     }
     tile
+}
+
+/// Asks for a cache line that is soon to be read.
+fn prefetch<T>(at: *const T) {
+    // SAFETY: a prefetch reads nothing that the program could see.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+}
+
+/// An element of a factor, which is rounded to bf16 as it is read.
+trait Rounded: Copy {
+    /// Twice 16 values, of which masked ones are not touched, in the two halves of a register.
+    ///
+    /// # Safety
+    /// The values must be there, and the processor must have the vector instructions.
+    unsafe fn load(from: [*const Self; 2], masks: [u16; 2]) -> __m512i;
+}
+
+impl Rounded for f32 {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    #[inline]
+    unsafe fn load([low, high]: [*const Self; 2], masks: [u16; 2]) -> __m512i {
+        // SAFETY: the caller's; both types are 64 bytes without a meaning of their own.
+        unsafe {
+            transmute(_mm512_cvtne2ps_pbh(
+                _mm512_maskz_loadu_ps(masks[1], high),
+                _mm512_maskz_loadu_ps(masks[0], low),
+            ))
+        }
+    }
+}
+
+impl Rounded for bf16 {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    #[inline]
+    unsafe fn load([low, high]: [*const Self; 2], masks: [u16; 2]) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe {
+            let low = _mm256_maskz_loadu_epi16(masks[0], low.cast());
+            let high = _mm256_maskz_loadu_epi16(masks[1], high.cast());
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+        }
+    }
 }
 
 /// A mask of the first `n` lanes, at most all.
@@ -365,8 +400,8 @@ impl Drop for Tiles {
 }
 
 /// A panel of rows times a panel of columns.
-struct Block<'a> {
-    destination: &'a MatrixMut<'a>,
+struct Block<'a, T> {
+    destination: &'a MatrixMut<'a, T>,
     row: usize,
     column: usize,
     n_steps: usize,
@@ -374,7 +409,11 @@ struct Block<'a> {
     b: *const Line,
 }
 
-impl Block<'_> {
+/// 32 x 32 sums beside a destination.
+#[repr(C, align(64))]
+struct Sums([f32; PANEL * PANEL]);
+
+impl<T: Element> Block<'_, T> {
     /// Asks for the cache lines that the next block is written to: the processor does not guess
     /// that by itself, since they do not follow each other.
     fn prefetch_next(&self) {
@@ -391,9 +430,12 @@ impl Block<'_> {
     fn compute(&self, tiles: &Tiles, start: Start<'_>) {
         let n_rows = (self.destination.rows - self.row).min(PANEL);
         let n_columns = (self.destination.columns - self.column).min(PANEL);
+        let is_whole = n_rows == PANEL && n_columns == PANEL;
         let to = self.destination.pointer(self.row, self.column);
         let stride = self.destination.row_stride;
-        if n_rows == PANEL && n_columns == PANEL {
+        let is_f32 = TypeId::of::<T>() == TypeId::of::<f32>();
+        if is_whole && is_f32 {
+            let to = to.cast::<f32>();
             let first = match start {
                 Start::Zeros => First::Zeros,
                 Start::Destination => First::Rows(to, stride),
@@ -403,25 +445,46 @@ impl Block<'_> {
             unsafe { self.accumulate(tiles, first, to, stride) };
             return;
         }
-        // At the edges the sums are made beside the destination.
-        let mut sums = [0.0_f32; PANEL * PANEL];
-        for (i, sums) in sums.chunks_exact_mut(PANEL).take(n_rows).enumerate() {
-            for (j, sum) in sums.iter_mut().take(n_columns).enumerate() {
-                *sum = match start {
-                    Start::Zeros => 0.0,
-                    // SAFETY: an element of the destination, which no other task has.
-                    Start::Destination => unsafe { *to.wrapping_add(i * stride + j) },
-                    Start::Row(row) => row[self.column + j],
-                };
+        // Elsewhere the sums are made beside the destination.
+        let mut sums = Sums([0.0; PANEL * PANEL]);
+        let place = sums.0.as_mut_ptr();
+        let first = match start {
+            Start::Zeros => First::Zeros,
+            Start::Row(row) if is_whole => First::Rows(row[self.column..].as_ptr(), 0),
+            _ => {
+                for (i, sums) in sums.0.chunks_exact_mut(PANEL).take(n_rows).enumerate() {
+                    for (j, sum) in sums.iter_mut().take(n_columns).enumerate() {
+                        *sum = match start {
+                            Start::Zeros => 0.0,
+                            // SAFETY: an element of the destination, which is f32 and which no
+                            // other task has.
+                            Start::Destination => unsafe {
+                                *to.cast::<f32>().wrapping_add(i * stride + j)
+                            },
+                            Start::Row(row) => row[self.column + j],
+                        };
+                    }
+                }
+                First::Rows(place, PANEL)
             }
-        }
-        let place = sums.as_mut_ptr();
+        };
         // SAFETY: the sums are 32 x 32.
-        unsafe { self.accumulate(tiles, First::Rows(place, PANEL), place, PANEL) };
-        for (i, sums) in sums.chunks_exact(PANEL).take(n_rows).enumerate() {
+        unsafe { self.accumulate(tiles, first, place, PANEL) };
+        if is_whole {
+            // SAFETY: the destination is bf16 here, its elements are there and no other task has
+            // them; the processor has what the function is compiled for.
+            unsafe { store_bf16(&sums, to.cast(), stride) };
+            return;
+        }
+        for (i, sums) in sums.0.chunks_exact(PANEL).take(n_rows).enumerate() {
             let to = to.wrapping_add(i * stride);
-            // SAFETY: elements of the destination, which no other task has.
-            unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), to, n_columns) };
+            // SAFETY: elements of the destination, which no other task has; any bits are a
+            // number of either type.
+            let to = unsafe {
+                to.write_bytes(0, n_columns);
+                std::slice::from_raw_parts_mut(to, n_columns)
+            };
+            T::round(&sums[..n_columns], to);
         }
     }
 
@@ -487,6 +550,20 @@ impl Block<'_> {
                 stride = in(reg) row_bytes,
                 options(nostack),
             );
+        }
+    }
+}
+
+/// Writes 32 x 32 sums to rows that are `stride` apart.
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn store_bf16(sums: &Sums, to: *mut bf16, stride: usize) {
+    for (i, row) in sums.0.chunks_exact(PANEL).enumerate() {
+        // SAFETY: the caller's; a row of the sums is two registers long and aligned. Both types
+        // are 64 bytes without a meaning of their own.
+        unsafe {
+            let [low, high] = [0, TILE].map(|at| _mm512_load_ps(row[at..].as_ptr()));
+            let both: __m512i = transmute(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(to.wrapping_add(i * stride).cast(), both);
         }
     }
 }

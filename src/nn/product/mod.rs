@@ -16,14 +16,18 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 
+use std::any::TypeId;
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use half::bf16;
 use rayon::prelude::*;
 
 use crate::config::PrecisionConfig;
 use crate::nn::raw::ROWS_PER_TASK;
+use crate::nn::values::{narrow, widen};
 
 /// What the factors of the linear layers' products are rounded to; sums are f32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,9 +74,9 @@ fn has_bf16_products() -> bool {
 
 /// A strided matrix in host memory.
 #[derive(Clone, Copy)]
-pub struct Matrix<'a> {
+pub struct Matrix<'a, T = f32> {
     /// The values from the first element on.
-    pub values: &'a [f32],
+    pub values: &'a [T],
     /// Number of rows.
     pub rows: usize,
     /// Number of columns.
@@ -83,9 +87,9 @@ pub struct Matrix<'a> {
     pub column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T: Copy> Matrix<'a, T> {
     /// A matrix whose rows of `columns` values lie `row_stride` apart.
-    pub fn rows_of(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+    pub fn rows_of(values: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
         Self {
             values,
             rows,
@@ -117,35 +121,123 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// The same matrix with other values in the same places.
+    fn with_values<U>(self, values: &[U]) -> Matrix<'_, U> {
+        Matrix {
+            values,
+            rows: self.rows,
+            columns: self.columns,
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+        }
+    }
+
+    /// The values from the first element to the last.
+    fn extent(&self) -> &'a [T] {
+        let last = last_element(self.rows, self.columns, self.row_stride, self.column_stride);
+        &self.values[..last.map_or(0, |last| last + 1)]
+    }
+
     fn holds_its_elements(&self) -> bool {
         last_element(self.rows, self.columns, self.row_stride, self.column_stride)
             .is_none_or(|last| last < self.values.len())
     }
 
     /// A pointer to an element, or past the last one.
-    fn pointer(&self, row: usize, column: usize) -> *const f32 {
+    fn pointer(&self, row: usize, column: usize) -> *const T {
         let at = row * self.row_stride + column * self.column_stride;
         self.values.as_ptr().wrapping_add(at)
     }
 }
 
+/// A factor of a large product.
+#[derive(Clone, Copy)]
+pub enum Factor<'a> {
+    /// Of f32.
+    F32(Matrix<'a>),
+    /// Of bf16.
+    Bf16(Matrix<'a, bf16>),
+}
+
+impl Factor<'_> {
+    fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::F32(matrix) => (matrix.rows, matrix.columns),
+            Self::Bf16(matrix) => (matrix.rows, matrix.columns),
+        }
+    }
+
+    fn holds_its_elements(&self) -> bool {
+        match self {
+            Self::F32(matrix) => matrix.holds_its_elements(),
+            Self::Bf16(matrix) => matrix.holds_its_elements(),
+        }
+    }
+
+    /// The values of its extent as f32, rounded to `precision`.
+    fn rounded(&self, precision: Precision) -> Cow<'_, [f32]> {
+        let widened = match self {
+            Self::F32(matrix) if precision == Precision::F32 => return matrix.extent().into(),
+            Self::F32(matrix) => {
+                let mut stored = vec![bf16::ZERO; matrix.extent().len()];
+                narrow(matrix.extent(), &mut stored);
+                to_f32(&stored)
+            }
+            Self::Bf16(matrix) => to_f32(matrix.extent()),
+        };
+        widened.into()
+    }
+
+    /// The same matrix with its values as f32.
+    fn with_values<'v>(&self, values: &'v [f32]) -> Matrix<'v> {
+        match self {
+            Self::F32(matrix) => matrix.with_values(values),
+            Self::Bf16(matrix) => matrix.with_values(values),
+        }
+    }
+}
+
+fn to_f32(stored: &[bf16]) -> Vec<f32> {
+    let mut values = vec![0.0; stored.len()];
+    widen(stored, &mut values);
+    values
+}
+
+/// What a destination may be made of: f32 or bf16.
+pub trait Element: Copy + Default + Send + Sync + 'static {
+    /// Makes each value of `to` that of `from`.
+    fn round(from: &[f32], to: &mut [Self]);
+}
+
+impl Element for f32 {
+    fn round(from: &[f32], to: &mut [Self]) {
+        to.copy_from_slice(from);
+    }
+}
+
+impl Element for bf16 {
+    fn round(from: &[f32], to: &mut [Self]) {
+        narrow(from, to);
+    }
+}
+
 /// A matrix in host memory that a product is written to; its rows are contiguous.
-pub struct MatrixMut<'a> {
-    values: *mut f32,
+pub struct MatrixMut<'a, T = f32> {
+    values: *mut T,
     rows: usize,
     columns: usize,
     row_stride: usize,
     /// Whether the elements have values yet.
     is_filled: bool,
-    borrow: PhantomData<&'a mut f32>,
+    borrow: PhantomData<&'a mut T>,
 }
 
-impl<'a> MatrixMut<'a> {
+impl<'a, T> MatrixMut<'a, T> {
     /// A matrix whose rows of `columns` values lie `row_stride` apart.
     ///
     /// # Panics
     /// If it reaches past the values: a bug of ours.
-    pub fn rows_of(values: &'a mut [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+    pub fn rows_of(values: &'a mut [T], rows: usize, columns: usize, row_stride: usize) -> Self {
         let last = last_element(rows, columns, row_stride, 1);
         assert!(last.is_none_or(|last| last < values.len()));
         Self {
@@ -162,7 +254,7 @@ impl<'a> MatrixMut<'a> {
     ///
     /// # Panics
     /// If it reaches past the values: a bug of ours.
-    pub fn without_values(values: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
+    pub fn without_values(values: &'a mut [MaybeUninit<T>], rows: usize, columns: usize) -> Self {
         assert!(rows * columns <= values.len());
         Self {
             values: values.as_mut_ptr().cast(),
@@ -174,22 +266,22 @@ impl<'a> MatrixMut<'a> {
         }
     }
 
-    fn pointer(&self, row: usize, column: usize) -> *mut f32 {
+    fn pointer(&self, row: usize, column: usize) -> *mut T {
         self.values.wrapping_add(row * self.row_stride + column)
     }
 }
 
 /// A destination that the tasks of a parallel loop write to, each its own elements.
 #[derive(Clone, Copy)]
-struct Shared<'a>(&'a MatrixMut<'a>);
+struct Shared<'a, T>(&'a MatrixMut<'a, T>);
 
 // SAFETY: whoever shares a destination gives each task elements that no other one touches.
-unsafe impl Send for Shared<'_> {}
+unsafe impl<T> Send for Shared<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl<T> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    fn matrix(&self) -> &'a MatrixMut<'a> {
+impl<'a, T> Shared<'a, T> {
+    fn matrix(&self) -> &'a MatrixMut<'a, T> {
         self.0
     }
 }
@@ -209,28 +301,48 @@ pub enum Start<'a> {
 ///
 /// # Panics
 /// If the shapes do not fit, a view reaches past its values, or the product is to be added to a
-/// destination without values: bugs of ours.
-pub fn multiply(
-    destination: &mut MatrixMut<'_>,
-    a: &Matrix<'_>,
-    b: &Matrix<'_>,
+/// destination without values or of bf16: bugs of ours.
+pub fn multiply<T: Element>(
+    destination: &mut MatrixMut<'_, T>,
+    a: &Factor<'_>,
+    b: &Factor<'_>,
     start: Start<'_>,
     precision: Precision,
 ) {
-    check(destination, a, b, start);
-    match precision {
-        Precision::F32 => multiply_f32(destination, a, b, start),
-        Precision::Bf16 => {
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            if amx::is_available() {
-                amx::multiply(destination, a, b, start);
-                destination.is_filled = true;
-                return;
-            }
-            let (a_values, b_values) = (rounded(a), rounded(b));
-            let [a, b] = [(a, &a_values), (b, &b_values)]
-                .map(|(matrix, values)| Matrix { values, ..*matrix });
-            multiply_f32(destination, &a, &b, start);
+    assert!(a.holds_its_elements() && b.holds_its_elements());
+    check(destination, a.shape(), b.shape(), start);
+    let is_f32 = TypeId::of::<T>() == TypeId::of::<f32>();
+    assert!(is_f32 || !matches!(start, Start::Destination));
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if precision == Precision::Bf16 && amx::is_available() {
+        amx::multiply(destination, a, b, start);
+        destination.is_filled = true;
+        return;
+    }
+    let (a_values, b_values) = (a.rounded(precision), b.rounded(precision));
+    let (a, b) = (a.with_values(&a_values), b.with_values(&b_values));
+    if is_f32 {
+        let destination = MatrixMut {
+            values: destination.values.cast::<f32>(),
+            rows: destination.rows,
+            columns: destination.columns,
+            row_stride: destination.row_stride,
+            is_filled: destination.is_filled,
+            borrow: PhantomData,
+        };
+        multiply_f32(&destination, &a, &b, start);
+    } else {
+        let (rows, columns) = (destination.rows, destination.columns);
+        let mut sums = vec![0.0; rows * columns];
+        multiply_f32(&MatrixMut::rows_of(&mut sums, rows, columns, columns), &a, &b, start);
+        for (i, sums) in sums.chunks_exact(columns.max(1)).enumerate() {
+            let to = destination.pointer(i, 0);
+            // SAFETY: a row of the destination, which is borrowed mutably; any bits are a bf16.
+            let to = unsafe {
+                to.write_bytes(0, columns);
+                std::slice::from_raw_parts_mut(to, columns)
+            };
+            T::round(sums, to);
         }
     }
     destination.is_filled = true;
@@ -248,7 +360,8 @@ pub fn multiply_small(
     scale: f32,
     start: Start<'_>,
 ) {
-    check(destination, a, b, start);
+    assert!(a.holds_its_elements() && b.holds_its_elements());
+    check(destination, (a.rows, a.columns), (b.rows, b.columns), start);
     let accumulate = match start {
         Start::Zeros => false,
         Start::Destination => true,
@@ -270,9 +383,13 @@ pub fn multiply_small(
     );
 }
 
-fn check(destination: &MatrixMut<'_>, a: &Matrix<'_>, b: &Matrix<'_>, start: Start<'_>) {
-    assert!(a.columns == b.rows && a.rows == destination.rows && b.columns == destination.columns);
-    assert!(a.holds_its_elements() && b.holds_its_elements());
+fn check<T>(
+    destination: &MatrixMut<'_, T>,
+    a: (usize, usize),
+    b: (usize, usize),
+    start: Start<'_>,
+) {
+    assert!(a.1 == b.0 && a.0 == destination.rows && b.1 == destination.columns);
     match start {
         Start::Zeros => {}
         Start::Destination => assert!(destination.is_filled),
@@ -297,7 +414,7 @@ fn call_gemm(
     accumulate: bool,
     threads: gemm::Parallelism,
 ) {
-    // SAFETY: `check` has seen that every element that the product reads or writes is there;
+    // SAFETY: the callers have seen that every element that the product reads or writes is there;
     // the destination is borrowed mutably, so it overlaps neither source.
     unsafe {
         gemm::gemm(
@@ -335,22 +452,6 @@ fn fill_rows(destination: &MatrixMut<'_>, row: &[f32]) {
             // SAFETY: each row belongs to one call, and `check` compared the lengths.
             unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), to, row.len()) };
         });
-}
-
-/// The values that a matrix lies in, rounded to bf16 and kept as f32.
-fn rounded(matrix: &Matrix<'_>) -> Vec<f32> {
-    let last = last_element(
-        matrix.rows,
-        matrix.columns,
-        matrix.row_stride,
-        matrix.column_stride,
-    );
-    let values = &matrix.values[..last.map_or(0, |last| last + 1)];
-    values
-        .par_iter()
-        .with_min_len(1 << 12)
-        .map(|x| half::bf16::from_f32(*x).to_f32())
-        .collect()
 }
 
 fn last_element(

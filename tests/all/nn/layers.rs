@@ -157,7 +157,11 @@ fn query_key_value() -> Case {
         parameters,
         inputs: vec![normal(3, &[66, 6])],
         forward: Box::new(move |x, saved| layer.forward(&x[0], saved)),
-        backward: Box::new(move |dy, saved, grads| Ok(vec![again.backward(dy, saved, grads)?])),
+        backward: Box::new(move |dy, saved, grads| {
+            let dx = Tensor::zeros((dy.dim(0)?, 6), dy.dtype(), dy.device())?;
+            again.backward_onto(&dx, dy, saved, grads)?;
+            Ok(vec![dx])
+        }),
         // In the order of the names the key comes first, and a bias before its weight.
         formula: Box::new(|x, p| {
             let part = |i: usize| project(&x[0], &p[2 * i + 1], &p[2 * i]);

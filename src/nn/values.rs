@@ -1,0 +1,301 @@
+//! Activations that are stored in f32 or, to move half as many bytes, in bf16: blocks read and
+//! write rows of f32 either way.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use candle_core::op::BackpropOp;
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use half::bf16;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::nn::Precision;
+use crate::nn::cpu::vectorized;
+use crate::nn::raw::{self, ROWS_PER_TASK, Slice};
+
+/// The values of a contiguous tensor of f32 or bf16.
+pub enum Values<'a> {
+    /// As they are.
+    F32(Slice<'a, f32>),
+    /// To be made f32.
+    Bf16(Slice<'a, bf16>),
+}
+
+impl<'a> Values<'a> {
+    /// Those of `tensor`.
+    ///
+    /// # Errors
+    /// Another dtype, a tensor that is not contiguous, or a device without kernels.
+    pub fn of(tensor: &'a Tensor) -> Result<Self> {
+        match tensor.dtype() {
+            DType::BF16 => Ok(Self::Bf16(raw::read(tensor)?)),
+            _ => Ok(Self::F32(raw::read(tensor)?)),
+        }
+    }
+
+    /// Some of them as f32.
+    pub fn part(&self, range: Range<usize>) -> Cow<'_, [f32]> {
+        match self {
+            Self::F32(values) => Cow::Borrowed(&values[range]),
+            Self::Bf16(values) => {
+                let mut widened = vec![0.0; range.len()];
+                widen(&values[range], &mut widened);
+                Cow::Owned(widened)
+            }
+        }
+    }
+
+    /// Copies those from `first` on to `to`.
+    pub fn copy_to(&self, first: usize, to: &mut [f32]) {
+        let range = first..first + to.len();
+        match self {
+            Self::F32(values) => to.copy_from_slice(&values[range]),
+            Self::Bf16(values) => widen(&values[range], to),
+        }
+    }
+
+    /// All of them as f32.
+    pub fn all(&self) -> Cow<'_, [f32]> {
+        match self {
+            Self::F32(values) => self.part(0..values.len()),
+            Self::Bf16(values) => self.part(0..values.len()),
+        }
+    }
+}
+
+/// A matrix that [`rows`] makes: how wide it is and how it is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Values in a row.
+    pub width: usize,
+    /// What they are rounded to when they are stored.
+    pub stored: Precision,
+}
+
+impl Output {
+    /// `width` values in a row, stored in `precision`.
+    pub fn new(width: usize, stored: Precision) -> Self {
+        Self { width, stored }
+    }
+
+    /// `width` values in a row, stored as f32.
+    pub fn f32(width: usize) -> Self {
+        Self {
+            width,
+            stored: Precision::F32,
+        }
+    }
+}
+
+/// Makes `N` matrices of `n_rows` rows in tasks of [`ROWS_PER_TASK`] rows each: `work` gets the
+/// numbers of its rows and those rows of each matrix as f32, all 0. Beside the matrices come the
+/// results of the tasks, in the order of the rows.
+///
+/// # Errors
+/// A device without kernels.
+pub fn rows<const N: usize, T: Send>(
+    device: &Device,
+    n_rows: usize,
+    outputs: [Output; N],
+    work: impl Fn(Range<usize>, [&mut [f32]; N]) -> T + Sync,
+) -> Result<([Tensor; N], Vec<T>)> {
+    let tasks: Vec<Range<usize>> = (0..n_rows)
+        .step_by(ROWS_PER_TASK)
+        .map(|first| first..(first + ROWS_PER_TASK).min(n_rows))
+        .collect();
+    row_ranges(device, &tasks, outputs, |task, parts| work(tasks[task].clone(), parts))
+}
+
+/// As [`rows`], with tasks of any size: `tasks` are their rows, which follow each other from row 0
+/// on. `work` gets the number of its task.
+///
+/// # Errors
+/// As [`rows`].
+pub fn row_ranges<const N: usize, T: Send>(
+    device: &Device,
+    tasks: &[Range<usize>],
+    outputs: [Output; N],
+    work: impl Fn(usize, [&mut [f32]; N]) -> T + Sync,
+) -> Result<([Tensor; N], Vec<T>)> {
+    let mut n_rows = 0;
+    for rows in tasks {
+        assert!(rows.start == n_rows && rows.end >= n_rows);
+        n_rows = rows.end;
+    }
+    let mut matrices = outputs.map(|output| Matrix::with_room(n_rows * output.width, output.stored));
+    let starts = matrices.each_mut().map(Matrix::start);
+    let results = tasks
+        .par_iter()
+        .enumerate()
+        .map(|(task, rows)| {
+            // What is stored in bf16 is made beside its place.
+            let mut rooms = outputs.map(|output| match output.stored {
+                Precision::F32 => Vec::new(),
+                Precision::Bf16 => vec![0.0; rows.len() * output.width],
+            });
+            let mut rooms_left = rooms.iter_mut();
+            let parts = std::array::from_fn(|i| {
+                let n_values = rows.len() * outputs[i].width;
+                let room = rooms_left.next().map_or(&mut [][..], Vec::as_mut_slice);
+                match starts[i] {
+                    Start::Bf16(_) => room,
+                    Start::F32(start) => {
+                        let start = start.wrapping_add(rows.start * outputs[i].width);
+                        // SAFETY: these rows lie inside the room and belong to this task alone;
+                        // all bits 0 are the number 0.
+                        unsafe {
+                            start.write_bytes(0, n_values);
+                            std::slice::from_raw_parts_mut(start, n_values)
+                        }
+                    }
+                }
+            });
+            let result = work(task, parts);
+            for ((start, room), output) in starts.iter().zip(&rooms).zip(outputs) {
+                if let Start::Bf16(start) = start {
+                    let start = start.wrapping_add(rows.start * output.width);
+                    // SAFETY: as above.
+                    let stored = unsafe {
+                        start.write_bytes(0, room.len());
+                        std::slice::from_raw_parts_mut(start, room.len())
+                    };
+                    narrow(room, stored);
+                }
+            }
+            result
+        })
+        .collect();
+    let mut tensors = Vec::with_capacity(N);
+    for (matrix, output) in matrices.into_iter().zip(outputs) {
+        // SAFETY: every row was set above.
+        let storage = unsafe { matrix.filled(n_rows * output.width) };
+        tensors.push(from_storage(storage, &[n_rows, output.width], device)?);
+    }
+    let tensors = tensors
+        .try_into()
+        .map_err(|_| Error::internal("another number of matrices"))?;
+    Ok((tensors, results))
+}
+
+/// A tensor with this storage.
+///
+/// # Errors
+/// A device without kernels.
+pub(super) fn from_storage(
+    storage: CpuStorage,
+    shape: &[usize],
+    device: &Device,
+) -> Result<Tensor> {
+    match device {
+        Device::Cpu => Ok(Tensor::from_storage(
+            Storage::Cpu(storage),
+            shape,
+            BackpropOp::none(),
+            false,
+        )),
+        device => Err(raw::no_kernels(device)),
+    }
+}
+
+/// A matrix that is being made.
+enum Matrix {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+}
+
+impl Matrix {
+    fn with_room(n_values: usize, stored: Precision) -> Self {
+        match stored {
+            Precision::F32 => Self::F32(Vec::with_capacity(n_values)),
+            Precision::Bf16 => Self::Bf16(Vec::with_capacity(n_values)),
+        }
+    }
+
+    fn start(&mut self) -> Start {
+        match self {
+            Self::F32(values) => Start::F32(values.as_mut_ptr()),
+            Self::Bf16(values) => Start::Bf16(values.as_mut_ptr()),
+        }
+    }
+
+    /// The storage of `n_values` values.
+    ///
+    /// # Safety
+    /// All of them must have been set.
+    unsafe fn filled(self, n_values: usize) -> CpuStorage {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Self::F32(mut values) => {
+                    values.set_len(n_values);
+                    CpuStorage::F32(values)
+                }
+                Self::Bf16(mut values) => {
+                    values.set_len(n_values);
+                    CpuStorage::BF16(values)
+                }
+            }
+        }
+    }
+}
+
+/// Where a matrix that several tasks fill begins.
+#[derive(Clone, Copy)]
+enum Start {
+    F32(*mut f32),
+    Bf16(*mut bf16),
+}
+
+// SAFETY: each task writes rows of its own.
+unsafe impl Send for Start {}
+// SAFETY: as above.
+unsafe impl Sync for Start {}
+
+vectorized! {
+    /// bf16 to f32, which loses nothing.
+    pub(super) fn widen(from: &[bf16], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+        }
+    }
+
+    /// f32 to the nearest bf16, halves to the even one; what is not a number stays so.
+    pub(super) fn narrow(from: &[f32], to: &mut [bf16]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            let bits = from.to_bits();
+            let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+            let quiet_nan = bits >> 16 | 0x40;
+            *to = bf16::from_bits(if from.is_nan() { quiet_nan } else { rounded } as u16);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_to_bf16_is_that_of_the_half_crate() {
+        let mut state = 1_u32;
+        let mut values = vec![0.0, -0.0, 1.0, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-40];
+        for _ in 0..10_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            values.push(f32::from_bits(state));
+            // Exactly between two.
+            values.push(f32::from_bits(state & 0xffff_0000 | 0x8000));
+        }
+        let mut stored = vec![bf16::ZERO; values.len()];
+        narrow(&values, &mut stored);
+        let mut widened = vec![0.0; values.len()];
+        widen(&stored, &mut widened);
+        for ((x, stored), widened) in values.iter().zip(&stored).zip(&widened) {
+            if x.is_nan() {
+                assert!(stored.is_nan() && widened.is_nan());
+            } else {
+                assert_eq!(stored.to_bits(), bf16::from_f32(*x).to_bits(), "{x:e}");
+                assert_eq!(widened.to_bits(), stored.to_f32().to_bits(), "{x:e}");
+            }
+        }
+    }
+}
