@@ -208,7 +208,9 @@ impl RelativeTable {
             None => dy.clone(),
         };
         let used = distances.used();
-        let gradient = grads[&self.embeddings].narrow(0, used.start, used.len())?;
+        let gradient = grads
+            .of(&self.embeddings)?
+            .narrow(0, used.start, used.len())?;
         raw::add_tensor(&gradient, &d_rows)
     }
 }

@@ -19,7 +19,7 @@ use crate::data::Sequences;
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
 use crate::nn::dropout::Masks;
-use crate::nn::math::{exp, sum};
+use crate::nn::math::{exp, largest_of, sum};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::values::{Output, Values, row_ranges};
 use crate::nn::{Dropout, Precision, Saved, Vars, raw};
@@ -167,6 +167,7 @@ impl SelfAttention {
         job: &Job,
         output: &mut [f32],
     ) {
+        output.fill(0.0);
         let blocks = job.view.blocks();
         let mut scratch = [(); 4].map(|()| vec![0.0; largest(&blocks)]);
         for (h, head) in self.heads(inputs.qkv, width).iter().enumerate() {
@@ -421,7 +422,7 @@ vectorized! {
     /// Makes a row of scores a row of probabilities; returns the logarithm of the sum of the
     /// scores' exponentials.
     pub(super) fn softmax(row: &mut [f32]) -> f32 {
-        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = largest_of(row);
         // Apart from the sum, so that the exponentials are taken several at a time.
         for x in row.iter_mut() {
             *x = exp(*x - max);

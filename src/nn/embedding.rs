@@ -3,11 +3,11 @@
 //! Shapes: V rows of D features; T ids give (T, D).
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 
 use crate::data::Sequences;
 use crate::error::{Error, Result};
-use crate::nn::{Decay, Gradients, Initialization, Parameter, Saved, Vars, raw};
+use crate::nn::values::{Output, rows};
+use crate::nn::{Gradients, Initialization, Parameter, Saved, Vars, raw};
 
 /// The sum of several embedding tables, each looked up with its own ids.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl EmbeddingSum {
             .map(|(name, rows)| {
                 let shape = [*rows, width];
                 vars.pp(name)
-                    .get("weight", &shape, Initialization::Normal(std), Decay::Yes)
+                    .table("weight", shape, Initialization::Normal(std))
             })
             .collect::<Result<_>>()?;
         Ok(Self { tables })
@@ -39,26 +39,30 @@ impl EmbeddingSum {
     pub fn forward(&self, ids: &[&Tensor], saved: &mut Saved) -> Result<Tensor> {
         let n_tokens = ids[0].elem_count();
         let width = self.tables[0].value().dim(1)?;
-        let mut sums = vec![0.0; n_tokens * width];
+        let mut tables = Vec::with_capacity(self.tables.len());
         for (table, ids) in self.tables.iter().zip(ids) {
             let n_rows = table.value().dim(0)?;
-            let values = raw::read::<f32>(table.value())?;
             let host_ids = raw::read::<u32>(ids)?;
             if let Some(id) = host_ids.iter().find(|id| **id as usize >= n_rows) {
                 return Err(Error::internal(format!(
                     "id {id} is outside an embedding table of {n_rows} rows"
                 )));
             }
-            sums.par_chunks_mut(width)
-                .zip(host_ids.par_iter())
-                .with_min_len(raw::ROWS_PER_TASK)
-                .for_each(|(sum, id)| {
-                    let start = *id as usize * width;
-                    raw::add_to(sum, &values[start..start + width]);
-                });
+            tables.push((raw::read::<f32>(table.value())?, host_ids));
             saved.push(ids);
         }
-        raw::tensor(sums, &[n_tokens, width], self.tables[0].value().device())
+        let device = self.tables[0].value().device();
+        let ([sums], _) = rows(device, n_tokens, [Output::f32(width)], |tokens, [sums]| {
+            sums.fill(0.0);
+            for (values, ids) in &tables {
+                let ids = &ids[tokens.clone()];
+                for (sum, id) in sums.chunks_exact_mut(width).zip(ids) {
+                    let start = *id as usize * width;
+                    raw::add_to(sum, &values[start..start + width]);
+                }
+            }
+        })?;
+        Ok(sums)
     }
 
     /// dy (T, D): adds each row to the gradients of the rows that were looked up, in the
@@ -67,17 +71,10 @@ impl EmbeddingSum {
     /// # Errors
     /// A stack that does not match, or a device without kernels.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<()> {
-        let width = dy.dim(1)?;
         let dy = raw::read::<f32>(dy)?;
         for table in self.tables.iter().rev() {
             let ids = saved.pop()?;
-            let ids = raw::read::<u32>(&ids)?;
-            raw::update(&grads[table], |gradient| {
-                for (id, row) in ids.iter().zip(dy.chunks_exact(width)) {
-                    let start = *id as usize * width;
-                    raw::add_to(&mut gradient[start..start + width], row);
-                }
-            })?;
+            grads.add_rows(table, &raw::read::<u32>(&ids)?, &dy)?;
         }
         Ok(())
     }

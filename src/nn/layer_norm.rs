@@ -84,8 +84,11 @@ impl LayerNorm {
             Output::f32(width),
             Output::f32(1),
         ];
-        let ([normalized, y, inverse_std], _) =
-            rows(like.device(), n_rows, outputs, |rows, [normalized, y, inverse_std]| {
+        let ([normalized, y, inverse_std], _) = rows(
+            like.device(),
+            n_rows,
+            outputs,
+            |rows, [normalized, y, inverse_std]| {
                 fill(rows.start * width, normalized);
                 let normalized = normalized.chunks_exact_mut(width);
                 let y = y.chunks_exact_mut(width);
@@ -93,7 +96,8 @@ impl LayerNorm {
                     *inverse_std = standardize(x, self.epsilon);
                     scale_and_shift(y, x, &gamma, beta.as_deref());
                 }
-            })?;
+            },
+        )?;
         saved.push(&normalized);
         saved.push(&inverse_std);
         Ok(y)
@@ -133,9 +137,9 @@ impl LayerNorm {
             [d_weight, d_bias]
         })?;
         for [d_weight, d_bias] in &sums {
-            raw::accumulate(&grads[&self.weight], d_weight)?;
+            raw::accumulate(grads.of(&self.weight)?, d_weight)?;
             if let Some(bias) = &self.bias {
-                raw::accumulate(&grads[bias], d_bias)?;
+                raw::accumulate(grads.of(bias)?, d_bias)?;
             }
         }
         Ok(gradients)

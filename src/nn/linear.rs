@@ -137,10 +137,9 @@ impl Linear {
             Some(activation) => self.before_activation(activation, dy, &saved.pop()?)?,
         };
         let x = saved.pop()?;
-        let d_weight = &grads[&self.weight];
-        raw::product_into(d_weight, &dy.t()?, &x, Start::Destination, self.precision)?;
+        grads.add_product(&self.weight, &dy.t()?, &x, self.precision)?;
         if let Some(bias) = &self.bias {
-            raw::accumulate(&grads[bias], &d_bias)?;
+            raw::accumulate(grads.of(bias)?, &d_bias)?;
         }
         Ok(dy)
     }
@@ -255,11 +254,10 @@ impl QueryKeyValue {
         let bias_sums = column_sums(dqkv)?;
         for (i, layer) in self.parts.iter().enumerate() {
             let dy = dqkv.narrow(1, i * self.width, self.width)?;
-            let d_weight = &grads[&layer.weight];
-            raw::product_into(d_weight, &dy.t()?, &x, Start::Destination, layer.precision)?;
+            grads.add_product(&layer.weight, &dy.t()?, &x, layer.precision)?;
             if let Some(bias) = &layer.bias {
                 let sums = &bias_sums[i * self.width..(i + 1) * self.width];
-                raw::accumulate(&grads[bias], sums)?;
+                raw::accumulate(grads.of(bias)?, sums)?;
             }
         }
         let precision = self.parts[0].precision;

@@ -40,6 +40,22 @@ pub(super) fn sum_of_pairs(x: &[f32], y: &[f32], term: impl Fn(f32, f32) -> f32)
     total(lanes)
 }
 
+/// The largest value, negative infinity where there is none.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+pub(super) fn largest_of(x: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let mut lanes = [f32::NEG_INFINITY; LANES / 2];
+    let mut chunks = x.chunks_exact(LANES / 2);
+    for chunk in &mut chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, *x);
+        }
+    }
+    let rest = chunks.remainder().iter().copied();
+    rest.chain(lanes).fold(f32::NEG_INFINITY, larger)
+}
+
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of a vectorized loop")]
 fn total(mut lanes: [f32; LANES]) -> f32 {

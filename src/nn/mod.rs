@@ -10,12 +10,13 @@
 
 mod activation;
 mod attention;
-mod cpu;
+pub(crate) mod cpu;
 mod cross_entropy;
 mod disentangled_attention;
 mod dropout;
 mod embedding;
 mod gate;
+mod gradients;
 mod layer_norm;
 mod linear;
 mod math;
@@ -37,11 +38,12 @@ pub use embedding::{
     EmbeddingSum, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,
 };
 pub use gate::Gate;
+pub use gradients::Gradients;
 pub use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub use linear::{Linear, QueryKeyValue};
 pub use memory::{CacheLineAllocator, keep_freed_memory};
 pub use parameters::{
-    Bias, Binder, Decay, Gradients, Initialization, Parameter, ParameterSpec, Parameters, Use, Vars,
+    Bias, Binder, Decay, Initialization, Parameter, ParameterSpec, Parameters, Rows, Use, Vars,
 };
 pub use product::{Precision, Start};
 pub use relative_positions::{DistanceRows, RelativePositions};

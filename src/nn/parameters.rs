@@ -7,12 +7,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::ops::Index;
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::nn::{Precision, raw};
+use crate::nn::{Gradients, Precision, raw};
 use crate::random::{Purpose, Stream};
 
 /// A layer's handle on one of its parameters.
@@ -23,6 +22,11 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Its number in the order of the names.
+    pub(super) fn slot(&self) -> usize {
+        self.slot
+    }
+
     /// The values, a view of the shared storage.
     pub fn value(&self) -> &Tensor {
         &self.value
@@ -40,6 +44,8 @@ pub struct ParameterSpec {
     pub initialization: Initialization,
     /// Whether weight decay acts on it.
     pub decay: Decay,
+    /// Which of its rows a step's gradient may touch.
+    pub rows: Rows,
 }
 
 impl ParameterSpec {
@@ -97,6 +103,15 @@ pub enum Decay {
     Yes,
     /// It does not: biases and layer norms.
     No,
+}
+
+/// Which rows of a parameter a step's gradient touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// All of them.
+    All,
+    /// Those that the batch looks up: the gradient of every other row is exactly 0.
+    LookedUp,
 }
 
 /// Whether the optimizer's state is kept beside the values.
@@ -262,50 +277,13 @@ impl Parameters {
     /// # Errors
     /// No memory on the device.
     pub fn gradients(&self) -> Result<Gradients> {
-        let flat = Tensor::zeros(self.n_elements, DType::F32, self.state.device())?;
-        let views = views_of(&flat, &self.specs, &self.offsets)?;
-        Ok(Gradients { flat, views })
+        Gradients::new(self)
     }
 
     fn slot(&self, name: &str) -> Option<usize> {
         self.specs
             .binary_search_by(|spec| spec.name.as_str().cmp(name))
             .ok()
-    }
-}
-
-/// The gradients of all parameters: one storage of N numbers, in the order of the names.
-#[derive(Debug)]
-pub struct Gradients {
-    flat: Tensor,
-    views: Vec<Tensor>,
-}
-
-impl Gradients {
-    /// All N gradients.
-    pub fn flat(&self) -> &Tensor {
-        &self.flat
-    }
-
-    /// Each parameter's gradient, in the order of the names.
-    pub fn values(&self) -> &[Tensor] {
-        &self.views
-    }
-
-    /// Sets all of them to 0.
-    ///
-    /// # Errors
-    /// A device without kernels.
-    pub fn clear(&self) -> Result<()> {
-        raw::update(&self.flat, |values| values.fill(0.0))
-    }
-}
-
-impl Index<&Parameter> for Gradients {
-    type Output = Tensor;
-
-    fn index(&self, parameter: &Parameter) -> &Tensor {
-        &self.views[parameter.slot]
     }
 }
 
@@ -378,6 +356,30 @@ impl Vars<'_> {
         initialization: Initialization,
         decay: Decay,
     ) -> Result<Parameter> {
+        self.declared(name, shape, initialization, decay, Rows::All)
+    }
+
+    /// The table `name` (rows, features) below the prefix, whose rows are looked up.
+    ///
+    /// # Errors
+    /// As [`Vars::get`].
+    pub fn table(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        initialization: Initialization,
+    ) -> Result<Parameter> {
+        self.declared(name, &shape, initialization, Decay::Yes, Rows::LookedUp)
+    }
+
+    fn declared(
+        &self,
+        name: &str,
+        shape: &[usize],
+        initialization: Initialization,
+        decay: Decay,
+        rows: Rows,
+    ) -> Result<Parameter> {
         let name = self.full_name(name);
         match &self.binder.source {
             Source::Declaring(specs, nothing) => {
@@ -386,6 +388,7 @@ impl Vars<'_> {
                     shape: shape.to_vec(),
                     initialization,
                     decay,
+                    rows,
                 };
                 let mut specs = specs.borrow_mut();
                 if !(self.shared && specs.contains(&spec)) {
@@ -429,7 +432,11 @@ impl Vars<'_> {
     }
 }
 
-fn views_of(flat: &Tensor, specs: &[ParameterSpec], offsets: &[usize]) -> Result<Vec<Tensor>> {
+pub(super) fn views_of(
+    flat: &Tensor,
+    specs: &[ParameterSpec],
+    offsets: &[usize],
+) -> Result<Vec<Tensor>> {
     specs
         .iter()
         .zip(offsets)

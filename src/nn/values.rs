@@ -2,6 +2,8 @@
 //! write rows of f32 either way.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use candle_core::op::BackpropOp;
@@ -89,8 +91,8 @@ impl Output {
 }
 
 /// Makes `N` matrices of `n_rows` rows in tasks of [`ROWS_PER_TASK`] rows each: `work` gets the
-/// numbers of its rows and those rows of each matrix as f32, all 0. Beside the matrices come the
-/// results of the tasks, in the order of the rows.
+/// numbers of its rows and those rows of each matrix as f32, to be set: what they hold before is
+/// not said. Beside the matrices come the results of the tasks, in the order of the rows.
 ///
 /// # Errors
 /// A device without kernels.
@@ -104,7 +106,9 @@ pub fn rows<const N: usize, T: Send>(
         .step_by(ROWS_PER_TASK)
         .map(|first| first..(first + ROWS_PER_TASK).min(n_rows))
         .collect();
-    row_ranges(device, &tasks, outputs, |task, parts| work(tasks[task].clone(), parts))
+    row_ranges(device, &tasks, outputs, |task, parts| {
+        work(tasks[task].clone(), parts)
+    })
 }
 
 /// As [`rows`], with tasks of any size: `tasks` are their rows, which follow each other from row 0
@@ -123,7 +127,8 @@ pub fn row_ranges<const N: usize, T: Send>(
         assert!(rows.start == n_rows && rows.end >= n_rows);
         n_rows = rows.end;
     }
-    let mut matrices = outputs.map(|output| Matrix::with_room(n_rows * output.width, output.stored));
+    let mut matrices =
+        outputs.map(|output| Matrix::with_room(n_rows * output.width, output.stored));
     let starts = matrices.each_mut().map(Matrix::start);
     let results = tasks
         .par_iter()
@@ -132,7 +137,7 @@ pub fn row_ranges<const N: usize, T: Send>(
             // What is stored in bf16 is made beside its place.
             let mut rooms = outputs.map(|output| match output.stored {
                 Precision::F32 => Vec::new(),
-                Precision::Bf16 => vec![0.0; rows.len() * output.width],
+                Precision::Bf16 => take_room(rows.len() * output.width),
             });
             let mut rooms_left = rooms.iter_mut();
             let parts = std::array::from_fn(|i| {
@@ -152,15 +157,13 @@ pub fn row_ranges<const N: usize, T: Send>(
                 }
             });
             let result = work(task, parts);
-            for ((start, room), output) in starts.iter().zip(&rooms).zip(outputs) {
+            for ((start, room), output) in starts.iter().zip(rooms).zip(outputs) {
                 if let Start::Bf16(start) = start {
-                    let start = start.wrapping_add(rows.start * output.width);
+                    let start = start.wrapping_add(rows.start * output.width).cast();
                     // SAFETY: as above.
-                    let stored = unsafe {
-                        start.write_bytes(0, room.len());
-                        std::slice::from_raw_parts_mut(start, room.len())
-                    };
-                    narrow(room, stored);
+                    let stored = unsafe { std::slice::from_raw_parts_mut(start, room.len()) };
+                    narrow_into(&room, stored);
+                    give_room_back(room);
                 }
             }
             result
@@ -176,6 +179,23 @@ pub fn row_ranges<const N: usize, T: Send>(
         .try_into()
         .map_err(|_| Error::internal("another number of matrices"))?;
     Ok((tensors, results))
+}
+
+thread_local! {
+    /// Buffers for rows that are stored otherwise; kept, since what was just used is in the
+    /// cache.
+    static ROOMS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer of `n_values` values, whatever they are.
+fn take_room(n_values: usize) -> Vec<f32> {
+    let mut room = ROOMS.with_borrow_mut(Vec::pop).unwrap_or_default();
+    room.resize(n_values, 0.0);
+    room
+}
+
+fn give_room_back(room: Vec<f32>) {
+    ROOMS.with_borrow_mut(|rooms| rooms.push(room));
 }
 
 /// A tensor with this storage.
@@ -261,14 +281,22 @@ vectorized! {
     }
 
     /// f32 to the nearest bf16, halves to the even one; what is not a number stays so.
-    pub(super) fn narrow(from: &[f32], to: &mut [bf16]) {
+    fn narrow_into(from: &[f32], to: &mut [MaybeUninit<bf16>]) {
         for (to, from) in to.iter_mut().zip(from) {
             let bits = from.to_bits();
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
             let quiet_nan = bits >> 16 | 0x40;
-            *to = bf16::from_bits(if from.is_nan() { quiet_nan } else { rounded } as u16);
+            to.write(bf16::from_bits(if from.is_nan() { quiet_nan } else { rounded } as u16));
         }
     }
+}
+
+/// [`narrow_into`] where values are.
+pub(super) fn narrow(from: &[f32], to: &mut [bf16]) {
+    // SAFETY: only numbers are written.
+    narrow_into(from, unsafe {
+        &mut *(std::ptr::from_mut(to) as *mut [MaybeUninit<bf16>])
+    });
 }
 
 #[cfg(test)]
@@ -278,7 +306,15 @@ mod tests {
     #[test]
     fn rounding_to_bf16_is_that_of_the_half_crate() {
         let mut state = 1_u32;
-        let mut values = vec![0.0, -0.0, 1.0, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-40];
+        let mut values = vec![
+            0.0,
+            -0.0,
+            1.0,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MAX,
+            1e-40,
+        ];
         for _ in 0..10_000 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             values.push(f32::from_bits(state));

@@ -1,10 +1,13 @@
 //! AdamW with decoupled weight decay (Loshchilov and Hutter 2019), one parallel pass in place.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::config::TrainingConfig;
 use crate::error::Result;
-use crate::nn::{Decay, Gradients, Parameters, raw};
+use crate::nn::cpu::vectorized;
+use crate::nn::{Decay, Gradients, Parameters, Rows, raw};
 
 /// Values that one task works on; fixed, so that sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 14;
@@ -34,6 +37,11 @@ impl AdamW {
                 end: offset + spec.n_elements(),
                 decay: spec.decay,
                 share: *share,
+                width: *spec.shape.last().unwrap_or(&1),
+                trained_rows: match spec.rows {
+                    Rows::All => None,
+                    Rows::LookedUp => Some(vec![false; spec.shape[0]]),
+                },
             })
             .collect();
         Self {
@@ -59,9 +67,9 @@ impl AdamW {
         grads: &Gradients,
         learning_rate: f64,
     ) -> Result<f64> {
-        self.clear_frozen(grads)?;
-        let gradients = raw::read::<f32>(grads.flat())?;
-        let norm = norm(&gradients);
+        self.list_trained_rows(grads);
+        let gradients = raw::read::<f32>(grads.flat()?)?;
+        let norm = self.norm(&gradients);
         if !norm.is_finite() {
             return Ok(norm);
         }
@@ -93,36 +101,66 @@ impl AdamW {
                 .zip(gradients.par_chunks(CHUNK))
                 .enumerate()
                 .for_each(|(i, (((values, first), second), gradients))| {
-                    self.for_each_segment(i * CHUNK, values.len(), |range, segment| {
-                        update.apply(
-                            segment,
-                            &mut values[range.clone()],
-                            &mut first[range.clone()],
-                            &mut second[range.clone()],
-                            &gradients[range],
-                        );
+                    self.for_each_part(i * CHUNK, values.len(), |range, segment, part| {
+                        let factors = update.factors(segment);
+                        let values = &mut values[range.clone()];
+                        match part {
+                            Part::Trained => step_values(
+                                &factors,
+                                values,
+                                &mut first[range.clone()],
+                                &mut second[range.clone()],
+                                &gradients[range],
+                            ),
+                            // Gradient and moments are 0, so only the decay is left.
+                            Part::NeverLookedUp if factors.shrink < 1.0 => {
+                                values.iter_mut().for_each(|value| *value *= factors.shrink);
+                            }
+                            Part::NeverLookedUp | Part::Frozen => {}
+                        }
                     });
                 });
         })?;
         Ok(norm)
     }
 
-    /// Makes the gradients of frozen parameters 0, so that they count in no norm.
-    fn clear_frozen(&self, grads: &Gradients) -> Result<()> {
-        for (segment, gradient) in self.segments.iter().zip(grads.values()) {
-            if segment.share == 0.0 {
-                raw::update(gradient, |values| values.fill(0.0))?;
+    /// Notes which rows of tables have had a gradient by now; the others' moments are 0.
+    fn list_trained_rows(&mut self, grads: &Gradients) {
+        for (slot, segment) in self.segments.iter_mut().enumerate() {
+            if let Some(trained) = &mut segment.trained_rows {
+                grads.for_looked_up(slot, |rows| {
+                    rows.iter().for_each(|row| trained[*row as usize] = true);
+                });
             }
         }
-        Ok(())
     }
 
-    /// Cuts the `length` values from `start` on where one parameter ends and the next begins.
-    fn for_each_segment(
+    /// The Euclidean norm of the gradients of all that are not frozen, added up in f64 in an
+    /// order that the number of threads does not change.
+    fn norm(&self, gradients: &[f32]) -> f64 {
+        let sums: Vec<f64> = gradients
+            .par_chunks(CHUNK)
+            .enumerate()
+            .map(|(i, chunk)| {
+                let mut sum = 0.0;
+                self.for_each_part(i * CHUNK, chunk.len(), |range, _, part| {
+                    if part == Part::Trained {
+                        sum += sum_of_squares(&chunk[range]);
+                    }
+                });
+                sum
+            })
+            .collect();
+        sums.iter().sum::<f64>().sqrt()
+    }
+
+    /// Cuts the `length` values from `start` on where one parameter ends and the next begins,
+    /// and tables also where rows that were trained end or begin.
+    fn for_each_part(
         &self,
         start: usize,
         length: usize,
-        mut act: impl FnMut(std::ops::Range<usize>, &Segment),
+        mut act: impl FnMut(Range<usize>, &Segment, Part),
     ) {
         let mut at = self
             .segments
@@ -130,12 +168,25 @@ impl AdamW {
         let mut done = 0;
         while done < length {
             let segment = &self.segments[at];
-            let until = (segment.end - start).min(length);
-            act(done..until, segment);
-            done = until;
+            let segment_end = (segment.end - start).min(length);
+            while done < segment_end {
+                let (part, n_values) = segment.part_at(start + done);
+                let until = segment_end.min(done + n_values);
+                act(done..until, segment, part);
+                done = until;
+            }
             at += 1;
         }
     }
+}
+
+/// What a step does with some values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Trained,
+    /// Rows of a table for which there was no gradient yet.
+    NeverLookedUp,
+    Frozen,
 }
 
 /// One parameter among all values.
@@ -145,6 +196,41 @@ struct Segment {
     decay: Decay,
     /// Of the learning rate, in [0, 1].
     share: f64,
+    /// Values in a row.
+    width: usize,
+    /// For a table: whether each row has ever had a gradient.
+    trained_rows: Option<Vec<bool>>,
+}
+
+impl Segment {
+    /// What to do with the value at `index` of all values, which is the parameter's, and with how
+    /// many that follow it.
+    fn part_at(&self, index: usize) -> (Part, usize) {
+        let to_end = self.end - index;
+        let Some(trained) = &self.trained_rows else {
+            let part = if self.share == 0.0 {
+                Part::Frozen
+            } else {
+                Part::Trained
+            };
+            return (part, to_end);
+        };
+        if self.share == 0.0 {
+            return (Part::Frozen, to_end);
+        }
+        let rows_left = to_end.div_ceil(self.width);
+        let row = trained.len() - rows_left;
+        let n_rows = trained[row..]
+            .iter()
+            .take_while(|is_trained| **is_trained == trained[row])
+            .count();
+        let part = if trained[row] {
+            Part::Trained
+        } else {
+            Part::NeverLookedUp
+        };
+        (part, to_end - (rows_left - n_rows) * self.width)
+    }
 }
 
 /// The numbers that one step uses for every value.
@@ -160,35 +246,60 @@ struct Update {
 }
 
 impl Update {
-    fn apply(
-        &self,
-        segment: &Segment,
+    /// What the values of one parameter are changed by.
+    fn factors(&self, segment: &Segment) -> Factors {
+        let rate = self.learning_rate * segment.share;
+        Factors {
+            clip: self.clip,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            step_size: (rate / self.first_correction) as f32,
+            second_correction: self.second_correction,
+            shrink: match segment.decay {
+                Decay::Yes => (1.0 - rate * self.weight_decay) as f32,
+                Decay::No => 1.0,
+            },
+        }
+    }
+}
+
+/// The numbers that one step uses for every value of a parameter.
+struct Factors {
+    clip: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    step_size: f32,
+    second_correction: f32,
+    shrink: f32,
+}
+
+vectorized! {
+    fn step_values(
+        by: &Factors,
         values: &mut [f32],
         first: &mut [f32],
         second: &mut [f32],
         gradients: &[f32],
     ) {
-        let rate = self.learning_rate * segment.share;
-        let step_size = (rate / self.first_correction) as f32;
-        let shrink = match segment.decay {
-            Decay::Yes => (1.0 - rate * self.weight_decay) as f32,
-            Decay::No => 1.0,
-        };
         for (((value, m), v), g) in values.iter_mut().zip(first).zip(second).zip(gradients) {
-            let g = g * self.clip;
-            *m += (1.0 - self.beta1) * (g - *m);
-            *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-            let denominator = v.sqrt() / self.second_correction + self.epsilon;
-            *value = *value * shrink - step_size * *m / denominator;
+            let g = g * by.clip;
+            *m += (1.0 - by.beta1) * (g - *m);
+            *v = by.beta2 * *v + (1.0 - by.beta2) * g * g;
+            let denominator = v.sqrt() / by.second_correction + by.epsilon;
+            *value = *value * by.shrink - by.step_size * *m / denominator;
         }
     }
-}
 
-/// The Euclidean norm, added up in f64 in an order that the number of threads does not change.
-fn norm(gradients: &[f32]) -> f64 {
-    let sums: Vec<f64> = gradients
-        .par_chunks(CHUNK)
-        .map(|chunk| chunk.iter().map(|g| f64::from(*g) * f64::from(*g)).sum())
-        .collect();
-    sums.iter().sum::<f64>().sqrt()
+    fn sum_of_squares(values: &[f32]) -> f64 {
+        const LANES: usize = 16;
+        let mut sums = [0.0_f64; LANES];
+        for chunk in values.chunks(LANES) {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *sum += f64::from(*x) * f64::from(*x);
+            }
+        }
+        sums.iter().sum()
+    }
 }

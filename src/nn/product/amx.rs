@@ -11,7 +11,7 @@
 use std::any::TypeId;
 use std::arch::asm;
 use std::arch::x86_64::{
-    _MM_HINT_ET0, _MM_HINT_T0, __cpuid_count, __m512i, _mm_prefetch, _mm256_maskz_loadu_epi16,
+    __cpuid_count, __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_maskz_loadu_epi16,
     _mm512_castsi256_si512, _mm512_cvtne2ps_pbh, _mm512_inserti64x4, _mm512_load_ps,
     _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
     _mm512_store_si512, _mm512_storeu_si512,
@@ -446,37 +446,38 @@ impl<T: Element> Block<'_, T> {
             return;
         }
         // Elsewhere the sums are made beside the destination.
-        let mut sums = Sums([0.0; PANEL * PANEL]);
-        let place = sums.0.as_mut_ptr();
-        let first = match start {
-            Start::Zeros => First::Zeros,
-            Start::Row(row) if is_whole => First::Rows(row[self.column..].as_ptr(), 0),
-            _ => {
-                for (i, sums) in sums.0.chunks_exact_mut(PANEL).take(n_rows).enumerate() {
-                    for (j, sum) in sums.iter_mut().take(n_columns).enumerate() {
-                        *sum = match start {
-                            Start::Zeros => 0.0,
-                            // SAFETY: an element of the destination, which is f32 and which no
-                            // other task has.
-                            Start::Destination => unsafe {
-                                *to.cast::<f32>().wrapping_add(i * stride + j)
-                            },
-                            Start::Row(row) => row[self.column + j],
-                        };
-                    }
-                }
-                First::Rows(place, PANEL)
-            }
-        };
-        // SAFETY: the sums are 32 x 32.
-        unsafe { self.accumulate(tiles, first, place, PANEL) };
+        let mut sums = MaybeUninit::<Sums>::uninit();
+        let place = sums.as_mut_ptr().cast::<f32>();
         if is_whole {
-            // SAFETY: the destination is bf16 here, its elements are there and no other task has
-            // them; the processor has what the function is compiled for.
-            unsafe { store_bf16(&sums, to.cast(), stride) };
+            let first = match start {
+                Start::Row(row) => First::Rows(row[self.column..].as_ptr(), 0),
+                Start::Zeros | Start::Destination => First::Zeros,
+            };
+            // SAFETY: there is room for 32 x 32 sums, all of which are set. The destination is
+            // bf16 here, its elements are there and no other task has them; the processor has
+            // what the function is compiled for.
+            unsafe {
+                self.accumulate(tiles, first, place, PANEL);
+                store_bf16(sums.assume_init_ref(), to.cast(), stride);
+            }
             return;
         }
-        for (i, sums) in sums.0.chunks_exact(PANEL).take(n_rows).enumerate() {
+        let sums = &mut sums.write(Sums([0.0; PANEL * PANEL])).0;
+        for (i, sums) in sums.chunks_exact_mut(PANEL).take(n_rows).enumerate() {
+            for (j, sum) in sums.iter_mut().take(n_columns).enumerate() {
+                *sum = match start {
+                    Start::Zeros => 0.0,
+                    // SAFETY: an element of the destination, which is f32 and which no other
+                    // task has.
+                    Start::Destination => unsafe { *to.cast::<f32>().wrapping_add(i * stride + j) },
+                    Start::Row(row) => row[self.column + j],
+                };
+            }
+        }
+        let place = sums.as_mut_ptr();
+        // SAFETY: the sums are 32 x 32.
+        unsafe { self.accumulate(tiles, First::Rows(place, PANEL), place, PANEL) };
+        for (i, sums) in sums.chunks_exact(PANEL).take(n_rows).enumerate() {
             let to = to.wrapping_add(i * stride);
             // SAFETY: elements of the destination, which no other task has; any bits are a
             // number of either type.

@@ -334,7 +334,12 @@ pub fn multiply<T: Element>(
     } else {
         let (rows, columns) = (destination.rows, destination.columns);
         let mut sums = vec![0.0; rows * columns];
-        multiply_f32(&MatrixMut::rows_of(&mut sums, rows, columns, columns), &a, &b, start);
+        multiply_f32(
+            &MatrixMut::rows_of(&mut sums, rows, columns, columns),
+            &a,
+            &b,
+            start,
+        );
         for (i, sums) in sums.chunks_exact(columns.max(1)).enumerate() {
             let to = destination.pointer(i, 0);
             // SAFETY: a row of the destination, which is borrowed mutably; any bits are a bf16.

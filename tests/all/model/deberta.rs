@@ -158,7 +158,7 @@ fn gradients(config: ModelConfig, n_threads: usize) -> Vec<f32> {
         model
             .backward(&d_logits, &batch, &mut saved, &gradients)
             .unwrap();
-        values(gradients.flat())
+        values(gradients.flat().unwrap())
     })
 }
 

@@ -221,7 +221,7 @@ fn loss_and_gradient(model: &Classifier) -> (f64, Vec<f32>) {
         .backward(&d_logits, &batch, &mut saved, &gradients)
         .unwrap();
     let loss = losses.iter().map(|loss| f64::from(*loss)).sum();
-    (loss, values(gradients.flat()))
+    (loss, values(gradients.flat().unwrap()))
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Case {
         let y = (self.forward)(&self.inputs, &mut saved).unwrap();
         let mut d = (self.backward)(dy, &mut saved, &gradients).unwrap();
         assert!(saved.is_empty(), "{}: something is left over", self.name);
-        d.extend_from_slice(gradients.values());
+        d.extend_from_slice(gradients.values().unwrap());
         (y, d)
     }
 
