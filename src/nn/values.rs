@@ -144,7 +144,7 @@ pub fn row_ranges<const N: usize, T: Send>(
                 let n_values = rows.len() * outputs[i].width;
                 let room = rooms_left.next().map_or(&mut [][..], Vec::as_mut_slice);
                 match starts[i] {
-                    Start::Bf16(_) => room,
+                    Start::Bf16(_) => &mut room[..n_values],
                     Start::F32(start) => {
                         let start = start.wrapping_add(rows.start * outputs[i].width);
                         // SAFETY: these rows lie inside the room and belong to this task alone;
@@ -160,9 +160,10 @@ pub fn row_ranges<const N: usize, T: Send>(
             for ((start, room), output) in starts.iter().zip(rooms).zip(outputs) {
                 if let Start::Bf16(start) = start {
                     let start = start.wrapping_add(rows.start * output.width).cast();
+                    let n_values = rows.len() * output.width;
                     // SAFETY: as above.
-                    let stored = unsafe { std::slice::from_raw_parts_mut(start, room.len()) };
-                    narrow_into(&room, stored);
+                    let stored = unsafe { std::slice::from_raw_parts_mut(start, n_values) };
+                    narrow_into(&room[..n_values], stored);
                     give_room_back(room);
                 }
             }
@@ -187,10 +188,12 @@ thread_local! {
     static ROOMS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer of `n_values` values, whatever they are.
+/// A buffer of at least `n_values` values, whatever they are.
 fn take_room(n_values: usize) -> Vec<f32> {
     let mut room = ROOMS.with_borrow_mut(Vec::pop).unwrap_or_default();
-    room.resize(n_values, 0.0);
+    if room.len() < n_values {
+        room.resize(n_values, 0.0);
+    }
     room
 }
 

@@ -18,6 +18,7 @@ use std::arch::x86_64::{
 };
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, transmute};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use half::bf16;
@@ -35,10 +36,6 @@ const PANEL: usize = 2 * TILE;
 /// Panels of rows that one task goes through with the same panel of columns, which stays in the
 /// first cache meanwhile; the rows' panels fit the second.
 const PANELS_PER_TASK: usize = 4;
-/// Tasks that keep the threads evenly busy.
-const TASKS_PER_THREAD: usize = 2;
-/// Panels of columns that are worth making a group of rows once more for.
-const FEWEST_COLUMN_PANELS: usize = 6;
 /// Bytes of a tile.
 const TILE_BYTES: usize = 1024;
 
@@ -107,17 +104,9 @@ pub fn multiply<T: Element>(
         Factor::Bf16(b) => Source::columns_of(b, panel).fill(lines),
     });
 
-    let groups = a_panels.div_ceil(PANELS_PER_TASK);
-    // Where the groups of rows are too few to keep all threads busy, columns are split, too.
-    let splits = (TASKS_PER_THREAD * rayon::current_num_threads())
-        .div_ceil(groups.max(1))
-        .clamp(1, b_panels.div_ceil(FEWEST_COLUMN_PANELS).max(1));
     let shared = Shared(destination);
-    (0..groups * splits).into_par_iter().for_each(|task| {
-        let (group, split) = (task / splits, task % splits);
-        let first = group * PANELS_PER_TASK;
-        let row_panels = first..(first + PANELS_PER_TASK).min(a_panels);
-        let column_panels = split * b_panels / splits..(split + 1) * b_panels / splits;
+    for_each_task([a_panels, b_panels], |row_panels, column_panels| {
+        let first = row_panels.start;
         let mut a_lines = Vec::with_capacity(row_panels.len() * panel_lines);
         for (i, lines) in row_panels.clone().zip(
             a_lines.spare_capacity_mut()[..row_panels.len() * panel_lines]
@@ -131,20 +120,63 @@ pub fn multiply<T: Element>(
         // SAFETY: every panel was filled to its end.
         unsafe { a_lines.set_len(row_panels.len() * panel_lines) };
         let tiles = Tiles::configure();
-        for column_panel in column_panels {
-            for (i, row_panel) in row_panels.clone().enumerate() {
-                let block = Block {
-                    destination: shared.matrix(),
-                    row: row_panel * PANEL,
-                    column: column_panel * PANEL,
-                    n_steps,
-                    a: a_lines[i * panel_lines..].as_ptr(),
-                    b: b_lines[column_panel * panel_lines..].as_ptr(),
-                };
-                block.prefetch_next();
-                block.compute(&tiles, start);
+        let blocks = column_panels.flat_map(|column_panel| {
+            row_panels
+                .clone()
+                .map(move |row_panel| (row_panel, column_panel))
+        });
+        let mut blocks = blocks.peekable();
+        while let Some((row_panel, column_panel)) = blocks.next() {
+            if let Some((row, column)) = blocks.peek() {
+                prefetch_block(shared.matrix(), row * PANEL, column * PANEL);
             }
+            let block = Block {
+                destination: shared.matrix(),
+                row: row_panel * PANEL,
+                column: column_panel * PANEL,
+                n_steps,
+                a: a_lines[(row_panel - first) * panel_lines..].as_ptr(),
+                b: b_lines[column_panel * panel_lines..].as_ptr(),
+            };
+            block.compute(&tiles, start);
         }
+    });
+}
+
+/// Asks for the cache lines that a block will be written to: the processor does not guess that by
+/// itself, since they do not follow each other.
+fn prefetch_block<T>(destination: &MatrixMut<'_, T>, row: usize, column: usize) {
+    for i in row..(row + PANEL).min(destination.rows) {
+        let at = destination.pointer(i, column);
+        for at in [at, at.wrapping_add(TILE)] {
+            // SAFETY: a prefetch reads nothing that the program could see.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
+        }
+    }
+}
+
+/// Cuts the panels of rows and columns of a product into tasks of [`PANELS_PER_TASK`] panels of rows
+/// and all panels of columns, or fewer where that would leave threads without work. How it is
+/// cut changes no sum.
+fn for_each_task(
+    [row_panels, column_panels]: [usize; 2],
+    work: impl Fn(Range<usize>, Range<usize>) + Sync,
+) {
+    /// Tasks that keep the threads evenly busy.
+    const TASKS_PER_THREAD: usize = 2;
+    /// Panels of columns that are worth preparing the rows once more for.
+    const FEWEST_COLUMN_PANELS: usize = 6;
+    let groups = row_panels.div_ceil(PANELS_PER_TASK);
+    let splits = (TASKS_PER_THREAD * rayon::current_num_threads())
+        .div_ceil(groups.max(1))
+        .clamp(1, column_panels.div_ceil(FEWEST_COLUMN_PANELS).max(1));
+    (0..groups * splits).into_par_iter().for_each(|task| {
+        let (group, split) = (task / splits, task % splits);
+        let first = group * PANELS_PER_TASK;
+        work(
+            first..(first + PANELS_PER_TASK).min(row_panels),
+            split * column_panels / splits..(split + 1) * column_panels / splits,
+        );
     });
 }
 
@@ -414,19 +446,6 @@ struct Block<'a, T> {
 struct Sums([f32; PANEL * PANEL]);
 
 impl<T: Element> Block<'_, T> {
-    /// Asks for the cache lines that the next block is written to: the processor does not guess
-    /// that by itself, since they do not follow each other.
-    fn prefetch_next(&self) {
-        let first = self.row + PANEL;
-        for i in first..(first + PANEL).min(self.destination.rows) {
-            let at = self.destination.pointer(i, self.column);
-            for at in [at, at.wrapping_add(TILE)] {
-                // SAFETY: a prefetch reads nothing that the program could see.
-                unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
-            }
-        }
-    }
-
     fn compute(&self, tiles: &Tiles, start: Start<'_>) {
         let n_rows = (self.destination.rows - self.row).min(PANEL);
         let n_columns = (self.destination.columns - self.column).min(PANEL);
