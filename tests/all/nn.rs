@@ -4,6 +4,7 @@ mod autograd;
 mod dropout;
 mod finite_differences;
 mod layers;
+mod products;
 mod relative_positions;
 
 use candle_core::{Device, Tensor};

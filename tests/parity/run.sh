@@ -26,11 +26,13 @@ latest_run() {
 }
 
 data/fetch-minilm.sh
-cargo run --release -- loop --config configs/minilm-short.yaml --output-dir "$OUTPUT"
+cargo run --release -- loop --config configs/minilm-short.yaml --output-dir "$OUTPUT" \
+    --set training.precision=f32
 run=$(latest_run "$OUTPUT")
 "$python" tests/parity/check_run.py "$run"
 
 if [ -d results/quickstart/runs ]; then
     run=$(latest_run results/quickstart)
-    "$python" tests/parity/check_run.py "$run"
+    # Where the processor has bf16 products, the quickstart's are in bf16.
+    "$python" tests/parity/check_run.py "$run" --tolerance 0.1 --probability-tolerance 0.05
 fi

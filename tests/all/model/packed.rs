@@ -4,7 +4,7 @@ use candle_core::Device;
 use enginora_rs::config::ScratchConfig;
 use enginora_rs::data::{PackedBatch, TokenizedExample};
 use enginora_rs::model::{Classifier, ModelConfig};
-use enginora_rs::nn::Use;
+use enginora_rs::nn::{Precision, Use};
 use enginora_rs::random::{Purpose, Stream};
 
 use super::parity::MODELS;
@@ -107,15 +107,17 @@ fn an_example_alone_agrees_with_a_batch_in_a_wide_model_as_well() {
 
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
-    let model = wide_model();
-    let batch = pack(&random_examples());
-    let [one, two, three] = [1, 2, 3].map(|n_threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(n_threads)
-            .build()
-            .unwrap();
-        pool.install(|| logits(&model, &batch))
-    });
-    assert_eq!(one, two);
-    assert_eq!(one, three);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let model = wide_model().in_precision(precision).unwrap();
+        let batch = pack(&random_examples());
+        let [one, two, three] = [1, 2, 3].map(|n_threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(n_threads)
+                .build()
+                .unwrap();
+            pool.install(|| logits(&model, &batch))
+        });
+        assert_eq!(one, two, "{precision:?}");
+        assert_eq!(one, three, "{precision:?}");
+    }
 }

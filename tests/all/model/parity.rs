@@ -2,7 +2,7 @@
 
 use enginora_rs::config::TrainingConfig;
 use enginora_rs::model::{Classifier, LoadReport};
-use enginora_rs::nn::{CrossEntropy, Decay, Gradients, Saved};
+use enginora_rs::nn::{CrossEntropy, Decay, Gradients, Precision, Saved};
 use enginora_rs::train::{AdamW, Schedule};
 use serde_json::Value;
 
@@ -65,6 +65,42 @@ fn logits_and_loss_are_those_of_pytorch() {
         let loss = loss_and_gradients(&model, &expected, &gradients);
         let expected_loss = expected_json(name)["loss"].as_f64().unwrap();
         assert!((loss - expected_loss).abs() <= 1e-6, "{name}: {loss}");
+    }
+}
+
+/// In bf16 the logits may be off by 2e-2, and each gradient by 3e-2 of its length.
+#[test]
+fn bf16_is_near_pytorchs_f32() {
+    for name in MODELS {
+        let expected = Expected::read(name);
+        let model = model_of(name, &expected);
+        let model = model.in_precision(Precision::Bf16).unwrap();
+        let difference = largest_difference(
+            &logits(&model, &expected.batch()),
+            expected.values("logits"),
+        );
+        assert!(difference <= 2e-2, "{name}: logits differ by {difference}");
+        assert!(difference > 1e-6, "{name}: nothing was rounded");
+        let gradients = model.parameters().gradients().unwrap();
+        loss_and_gradients(&model, &expected, &gradients);
+        let length = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let exact: Vec<f64> = model
+            .parameters()
+            .specs()
+            .iter()
+            .flat_map(|spec| expected.values(&format!("grad.{}", spec.name)).to_vec())
+            .collect();
+        let got = values(gradients.flat().unwrap());
+        let off: Vec<f64> = got
+            .iter()
+            .zip(&exact)
+            .map(|(g, e)| f64::from(*g) - e)
+            .collect();
+        let ratio = length(&off) / length(&exact);
+        assert!(
+            ratio <= 3e-2,
+            "{name}: the gradient is off by {ratio} of its length"
+        );
     }
 }
 
