@@ -148,8 +148,8 @@ mod tests {
     fn a_group_holds_the_numbers_of_its_blocks() {
         let stream = Stream::new(7, Purpose::Dropout, 1, 2);
         let group = stream.group(3);
-        for i in 0..64 {
-            assert_eq!(group[i], stream.block(3 * 16 + i as u32 % 16)[i / 16]);
+        for (i, number) in group.into_iter().enumerate() {
+            assert_eq!(number, stream.block(3 * 16 + i as u32 % 16)[i / 16]);
         }
     }
 

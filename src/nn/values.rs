@@ -116,6 +116,9 @@ pub fn rows<const N: usize, T: Send>(
 ///
 /// # Errors
 /// As [`rows`].
+///
+/// # Panics
+/// If the tasks do not follow each other: a bug of ours.
 pub fn row_ranges<const N: usize, T: Send>(
     device: &Device,
     tasks: &[Range<usize>],

@@ -114,7 +114,9 @@ impl AdamW {
                             ),
                             // Gradient and moments are 0, so only the decay is left.
                             Part::NeverLookedUp if factors.shrink < 1.0 => {
-                                values.iter_mut().for_each(|value| *value *= factors.shrink);
+                                for value in values {
+                                    *value *= factors.shrink;
+                                }
                             }
                             Part::NeverLookedUp | Part::Frozen => {}
                         }
@@ -129,7 +131,9 @@ impl AdamW {
         for (slot, segment) in self.segments.iter_mut().enumerate() {
             if let Some(trained) = &mut segment.trained_rows {
                 grads.for_looked_up(slot, |rows| {
-                    rows.iter().for_each(|row| trained[*row as usize] = true);
+                    for row in rows {
+                        trained[*row as usize] = true;
+                    }
                 });
             }
         }

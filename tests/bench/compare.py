@@ -288,7 +288,7 @@ def prepare_data(comparison, n_examples):
     return path
 
 
-def choose_settings(comparison, data, report):
+def choose_settings(comparison, data, report, without_compile):
     """The settings with which peer (c) trains fastest here, found with a few steps of each."""
     n_examples = TRIAL_BATCHES[comparison.name] * comparison.batch_size
     trial_data = WORK / f"trial-{comparison.name}.tsv"
@@ -296,7 +296,7 @@ def choose_settings(comparison, data, report):
     write_sentences(trial_data, data, min(n_examples, n_available))
     best, best_rate = None, 0.0
     for attention in ("sdpa", "eager"):
-        for compiled in (False, True):
+        for compiled in (False,) if without_compile else (False, True):
             settings = ["--attention", attention] + ["--compile"] * compiled
             what = f"{comparison.name} {comparison.peer_precision} trial {' '.join(settings)}"
             try:
@@ -343,7 +343,10 @@ def compare(comparison, options, report):
     data = prepare_data(comparison, n_examples)
     settings = []
     if comparison.is_loop:
-        settings = [*choose_settings(comparison, data, report), "--forward"]
+        chosen = choose_settings(comparison, data, report, options.without_compile)
+        settings = [*chosen, "--forward"]
+        if options.without_compile:
+            report["notes"].append(f"{comparison.title}: torch.compile was not tried")
     name = f"{comparison.name}-{comparison.peer_precision}"
     ours = {precision: [] for precision, _ in comparison.ours}
     theirs = []
@@ -558,6 +561,8 @@ def parse_options():
     parser.add_argument("--sentences", type=positive, help="examples to train on, in every part")
     parser.add_argument("--epochs", type=positive)
     parser.add_argument("--pairs", type=positive, help="how often each side runs")
+    parser.add_argument("--without-compile", action="store_true",
+                        help="do not try torch.compile, which takes minutes")
     options = parser.parse_args()
     parts = options.parts or ["all"]
     for part in parts:

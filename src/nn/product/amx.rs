@@ -589,6 +589,7 @@ unsafe fn store_bf16(sums: &Sums, to: *mut bf16, stride: usize) {
 }
 
 /// What the sums of a block begin with.
+#[derive(Clone, Copy)]
 enum First {
     Zeros,
     /// Rows of 32 values, so many elements apart.

@@ -43,10 +43,9 @@ impl Precision {
     /// What the config asks for on this machine.
     pub fn of(config: PrecisionConfig) -> Self {
         match config {
-            PrecisionConfig::F32 => Self::F32,
             PrecisionConfig::Bf16 => Self::Bf16,
             PrecisionConfig::Auto if has_bf16_products() => Self::Bf16,
-            PrecisionConfig::Auto => Self::F32,
+            PrecisionConfig::Auto | PrecisionConfig::F32 => Self::F32,
         }
     }
 
