@@ -6,7 +6,9 @@
 //!
 //! The letters of all shapes: T tokens in a batch, laid end to end without padding; B
 //! sequences; D features of the model, H heads of d = D / H features; C classes; V rows of
-//! a vocabulary. Everything is f32 and contiguous unless a comment says otherwise.
+//! a vocabulary. Everything is contiguous, and f32 unless a comment says otherwise: in
+//! [`Precision::Bf16`] a layer that is made `compact` hands on bf16, and the next one reads it
+//! through [`values`].
 
 mod activation;
 mod attention;
