@@ -13,6 +13,8 @@
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod panels;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 
