@@ -3,6 +3,7 @@
 # training dynamics in both, and prints how fast each is and how much memory it takes.
 #
 #     tests/bench/compare_pytorch.sh [all|a|b|c|base|self ...] [--sentences N] [--epochs N] [--pairs N]
+#         [--without-compile]
 #
 # README.md beside this file says what a, b, c, base and self are. A Markdown table goes to
 # standard output, the raw numbers to target/bench/compare.json. Nothing else should run on the
