@@ -117,7 +117,7 @@ impl Gradients {
         }
     }
 
-    /// Adds `a b` to the gradient of a parameter that is no table.
+    /// Adds `a b`, (m, k) and (k, n), to the gradient (m, n) of a parameter that is no table.
     ///
     /// # Errors
     /// As [`raw::product_into`].
@@ -129,18 +129,20 @@ impl Gradients {
         precision: Precision,
     ) -> Result<()> {
         let slot = parameter.slot();
-        let before = std::mem::replace(&mut self.contents.borrow_mut()[slot], Contents::Gradient);
-        let start = match before {
+        let contents = &mut self.contents.borrow_mut()[slot];
+        let start = match contents {
             Contents::Leftovers => Start::Zeros,
             Contents::Gradient => Start::Destination,
             Contents::GradientOf(_) => {
                 return Err(Error::internal("a table's gradient goes by rows"));
             }
         };
+        *contents = Contents::Gradient;
         raw::product_into(&self.views[slot], a, b, start, precision)
     }
 
-    /// Adds each row of `dy` to the row of a table's gradient that `ids` names, in their order.
+    /// Adds each row of `dy` (T, D) to the row of a table's gradient (V, D) that `ids` (T), each
+    /// below V, names, in their order.
     ///
     /// # Errors
     /// A parameter that is no table, or a device without kernels.

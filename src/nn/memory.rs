@@ -44,7 +44,8 @@ impl CacheLineAllocator {
         layout.align_to(CACHE_LINE).unwrap_or(layout)
     }
 
-    /// Asks for large pages around a new buffer.
+    /// Asks for large pages around a new buffer; Linux has them.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     fn ask_for_large_pages(buffer: *mut u8, layout: Layout) {
         #[cfg(target_os = "linux")]
         {
