@@ -24,7 +24,7 @@ mod linear;
 mod math;
 mod memory;
 mod parameters;
-mod product;
+pub mod product;
 pub mod raw;
 mod relative_positions;
 mod rotary;
