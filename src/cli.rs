@@ -11,8 +11,11 @@ use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::config::{DEFAULT_RANDOM_STATE, Fraction, RuleShare};
 use crate::error::Result;
-use crate::pipeline::{self, ColumnNames, ConfigOptions, Console, DeviceChoice, PredictOptions};
+use crate::pipeline::{
+    self, ColumnNames, ConfigOptions, Console, DeviceChoice, PredictOptions, SelectOptions,
+};
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
 /// retrains on the examples that matter.
@@ -70,6 +73,82 @@ enum Command {
         #[arg(long = "metric", value_name = "NAME")]
         metrics: Vec<String>,
     },
+    /// Pick a subset of a data set by its map: guids, or the data file's own rows.
+    #[command(after_help = RULES)]
+    Select(SelectArguments),
+}
+
+/// What `select --help` says of the rules.
+const RULES: &str = "\
+Rules, in the order in which they take turns; an example that one has picked is not there for the
+next:
+  hard_to_learn     lowest confidence
+  easy_to_learn     highest confidence
+  ambiguous         highest variability
+  low_SIGNAL        lowest values of any column of numbers; such rules come as they are given
+  high_SIGNAL       highest values
+  both_ends_SIGNAL  of n examples floor(0.7 n) from the hard end and the others from the easy end
+  random            any, each as likely
+
+A fraction F of N examples is floor(F N), exactly. Ties go to the smaller `index` of the map, or to
+the earlier row of a map without one.";
+
+#[derive(Debug, Args)]
+struct SelectArguments {
+    /// A map: any table with the columns `guid` and those that the rules need (confidence,
+    /// variability), or a run's or output folder: then the map that its config.resolved.yaml
+    /// names, or else `data_map.parquet`, `td_metrics.jsonl` or `data_cartography_metrics.pickle`.
+    #[arg(value_name = "MAP")]
+    map: PathBuf,
+    /// How much a rule picks, as in `ambiguous=0.33`; may be given often.
+    #[arg(long = "fraction", value_name = "RULE=F", required = true)]
+    shares: Vec<RuleShare>,
+    /// Take the fractions within each class: the map's column `label`, or else `gold`.
+    #[arg(long)]
+    per_class: bool,
+    /// The least share of `easy_to_learn` among the picks: where there are fewer, that rule picks
+    /// so many (rounded up), and the last rules as many fewer. With --per-class: in each class.
+    #[arg(long, value_name = "F", default_value = "0", hide_default_value = true)]
+    min_easy: Fraction,
+    /// Decides the random picks.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RANDOM_STATE)]
+    seed: u64,
+    /// Guids to leave out before anything is picked, so that fractions are of what is left: a
+    /// text file with one a line, or a table with a column `guid`.
+    #[arg(long, value_name = "FILE")]
+    drop: Option<PathBuf>,
+    /// The data file; the output is this file with only the selected rows, in its own order and
+    /// to the byte.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The data file's id column. None: that of the run that MAP is part of, or `id` or `guid`,
+    /// or the first of three columns without a header, or else row numbers from 0.
+    #[arg(long, value_name = "NAME", requires = "data")]
+    id_column: Option<String>,
+    /// A table of every pick's guid, rule, rank and score, beside the output.
+    #[arg(long, value_name = "FILE")]
+    provenance: Option<PathBuf>,
+    /// Where the selection goes. Without --data: guids one a line to .txt, or guid, rule, rank
+    /// and score to .csv, .tsv, .jsonl, .parquet or .pickle, in the order of picking.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+impl From<SelectArguments> for SelectOptions {
+    fn from(arguments: SelectArguments) -> Self {
+        Self {
+            map: arguments.map,
+            shares: arguments.shares,
+            per_class: arguments.per_class,
+            min_easy: arguments.min_easy,
+            seed: arguments.seed,
+            drop: arguments.drop,
+            data: arguments.data,
+            id_column: arguments.id_column,
+            provenance: arguments.provenance,
+            output: arguments.output,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -202,6 +281,7 @@ fn run(command: Command, console: &Console) -> Result<()> {
             };
             pipeline::run_evaluate(&options, device, console)
         }
+        Command::Select(arguments) => pipeline::run_select(&arguments.into()),
         Command::Schema => {
             // A reader that has seen enough, as `head` has, is no failure.
             let _ = io::stdout().write_all(pipeline::schema().as_bytes());

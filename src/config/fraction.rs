@@ -31,6 +31,12 @@ impl Fraction {
         (product / u128::from(ONE)) as usize
     }
 
+    /// The least whole number that is at least this fraction of `n`: ceil(f n), exactly.
+    pub fn of_rounded_up(self, n: usize) -> usize {
+        let product = u128::from(self.units) * n as u128;
+        product.div_ceil(u128::from(ONE)) as usize
+    }
+
     /// Whether it is 0.
     pub fn is_zero(self) -> bool {
         self.units == 0

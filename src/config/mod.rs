@@ -31,8 +31,9 @@ pub use paths::{ResultLocation, TABLE_EXTENSIONS, result_location};
 pub use read::{LoadedConfig, read};
 pub use schema::{json_schema, to_yaml};
 pub use selector::{
-    CellTest, CommandSpec, Condition, Fractions, LengthUnit, OVERALL, Program, Range, Region,
-    SamplingStrategy, SelectorSpec, Share, Slice, Slicing, SlicingScores, UnderSampling,
+    CellTest, CommandSpec, Condition, End, Fractions, LengthUnit, OVERALL, Program, Range, Region,
+    Rule, RuleShare, RuleShares, SamplingStrategy, SelectorSpec, Share, Slice, Slicing,
+    SlicingScores, UnderSampling,
 };
 pub use source::{KeyProblem, Source};
 pub use tracking::{DvcConfig, DvcSetConfig, MlflowConfig, ReportTo};

@@ -3,6 +3,7 @@
 mod arguments;
 mod command;
 mod regions;
+mod rules;
 mod slices;
 mod under_sampling;
 
@@ -14,6 +15,7 @@ use arguments::Arguments;
 
 pub use command::{CommandSpec, Program};
 pub use regions::{Fractions, Region, Share};
+pub use rules::{End, Rule, RuleShare, RuleShares};
 pub use slices::{CellTest, Condition, LengthUnit, OVERALL, Range, Slice, Slicing, SlicingScores};
 pub use under_sampling::{SamplingStrategy, UnderSampling};
 

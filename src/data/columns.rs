@@ -148,6 +148,32 @@ pub(super) fn resolve(names: Names, config: &DataConfig) -> Result<Columns, Vec<
     Ok(columns)
 }
 
+/// The position of the ids: as [`resolve`] finds it, or by its name alone where a text cannot be
+/// found, which is of no matter here.
+///
+/// # Errors
+/// An id column that the config names and that is not there.
+pub(super) fn id(names: Names, config: &DataConfig) -> Result<Option<usize>, Problem> {
+    if let Ok(columns) = resolve(names, config) {
+        return Ok(columns.id);
+    }
+    let key = ("id_column", config.id_column.as_deref());
+    match given(names, ("", None), key)? {
+        Some(id) => Ok(Some(id)),
+        None => by_name(names, ID_NAMES),
+    }
+}
+
+/// Whether the first row, `cells`, names the columns, for somebody who needs the ids alone: a
+/// cell that is an id column's name says so, too.
+pub(super) fn is_header_with_ids(cells: &[String], config: &DataConfig) -> bool {
+    let has_id = || {
+        let mut names = ID_NAMES.iter();
+        names.any(|name| cells.iter().any(|cell| cell.eq_ignore_ascii_case(name)))
+    };
+    is_header(cells, config) || (config.has_header == HasHeader::Auto && has_id())
+}
+
 /// The positions of the columns that are to be kept, in the config's order; none for those
 /// that the file lacks.
 pub(super) fn extra(names: Names, config: &DataConfig) -> Vec<Option<usize>> {

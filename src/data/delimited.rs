@@ -7,6 +7,54 @@ use super::columns::{self, Columns, Names};
 use super::problems::{Content, Problems, Row};
 use super::records::{Record, Records, Separator};
 
+/// A text of which the first record has been read.
+pub(super) struct Opened<'a> {
+    pub first: Record<'a>,
+    /// The first record's cells, without the spaces around them.
+    pub cells: Vec<String>,
+    /// All others.
+    pub records: Records<'a>,
+}
+
+/// Reads the first record of `text`; none if something is wrong with it.
+pub(super) fn open<'a, 'p: 'a>(
+    text: &'a str,
+    separator: Separator,
+    config: &DataConfig,
+    problems: &mut Problems<'p>,
+) -> Option<Opened<'a>> {
+    if text.contains('\r') && !text.contains('\n') {
+        let problem = Problem::new("the lines end with a bare carriage return")
+            .hint("save the file with lines that end with a line feed");
+        problems.push_at(1, problem);
+        return None;
+    }
+    let mut records = Records::new(problems.path, text, separator, config.quoting);
+    let first = match records.next() {
+        Some(Ok(first)) => first,
+        Some(Err(problem)) => {
+            problems.push(problem);
+            return None;
+        }
+        None => {
+            problems.push(Problem::new("the file is empty").in_file(problems.path));
+            return None;
+        }
+    };
+    if first.cells.len() == 1 && !config.without_labels {
+        let message = format!("only one column: the first row has no {}", separator.name());
+        let hint = "columns are separated by commas in .csv and by tabs in .tsv files; a .txt file may have either";
+        problems.push_at(first.line, Problem::new(message).hint(hint));
+        return None;
+    }
+    let cells = first.cells.iter();
+    Some(Opened {
+        cells: cells.map(|cell| cell.text.trim().to_owned()).collect(),
+        first,
+        records,
+    })
+}
+
 /// Reads all rows of `text`; what is wrong goes to `problems`.
 pub(super) fn read(
     text: &str,
@@ -15,36 +63,15 @@ pub(super) fn read(
     problems: &mut Problems,
 ) -> Content {
     let mut result = Content::default();
-    if text.contains('\r') && !text.contains('\n') {
-        let problem = Problem::new("the lines end with a bare carriage return")
-            .hint("save the file with lines that end with a line feed");
-        problems.push_at(1, problem);
+    let Some(opened) = open(text, separator, config, problems) else {
         return result;
-    }
-    let mut records = Records::new(problems.path, text, separator, config.quoting);
-    let first = match records.next() {
-        Some(Ok(first)) => first,
-        Some(Err(problem)) => {
-            problems.push(problem);
-            return result;
-        }
-        None => {
-            problems.push(Problem::new("the file is empty").in_file(problems.path));
-            return result;
-        }
     };
-    let width = first.cells.len();
-    if width == 1 && !config.without_labels {
-        let message = format!("only one column: the first row has no {}", separator.name());
-        let hint = "columns are separated by commas in .csv and by tabs in .tsv files; a .txt file may have either";
-        problems.push_at(first.line, Problem::new(message).hint(hint));
-        return result;
-    }
-    let cells: Vec<String> = first
-        .cells
-        .iter()
-        .map(|cell| cell.text.trim().to_owned())
-        .collect();
+    let Opened {
+        first,
+        cells,
+        records,
+    } = opened;
+    let width = cells.len();
     let has_header = columns::is_header(&cells, config);
     let names = if has_header {
         Names::Header(&cells)
@@ -127,7 +154,8 @@ fn row(
     })
 }
 
-fn ragged(record: &Record, width: usize, separator: Separator) -> Problem {
+/// A record of another width than the first.
+pub(super) fn ragged(record: &Record, width: usize, separator: Separator) -> Problem {
     let got = record.cells.len();
     let cells = if got == 1 { "cell" } else { "cells" };
     let problem = Problem::new(format!("{got} {cells} where the first row has {width}"));

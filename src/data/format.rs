@@ -12,6 +12,9 @@ use crate::fsio;
 /// The first bytes of every gzip file (RFC 1952, section 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// What some programs write before a text in UTF-8.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// How a data file is written, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -31,7 +34,7 @@ impl Format {
     /// # Errors
     /// An extension of a format that is known and cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
-        let is_gzip = extension(path) == "gz";
+        let is_gzip = is_named_gzip(path);
         let inner = if is_gzip {
             path.with_extension("")
         } else {
@@ -73,11 +76,24 @@ fn extension(path: &Path) -> String {
 /// # Errors
 /// A file that cannot be read, a gzip file that is cut off or damaged, text that is not UTF-8.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    let mut bytes = fsio::read(path)?;
+    text_of(path, read_bytes(path)?)
+}
+
+/// The content of a file, uncompressed if it is a gzip file.
+///
+/// # Errors
+/// A file that cannot be read, a gzip file that is cut off or damaged.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    let bytes = fsio::read(path)?;
     if is_gzip(&bytes, path)? {
-        bytes = uncompressed(&bytes, path)?;
+        return uncompressed(&bytes, path);
     }
-    text_of(path, bytes)
+    Ok(bytes)
+}
+
+/// Whether a name says that the file is a gzip file.
+pub(super) fn is_named_gzip(path: &Path) -> bool {
+    extension(path) == "gz"
 }
 
 /// Whether a file that begins with these bytes is a gzip file.
@@ -87,7 +103,7 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
 pub(super) fn is_gzip(start: &[u8], path: &Path) -> Result<bool> {
     if start.starts_with(&GZIP) {
         Ok(true)
-    } else if extension(path) == "gz" && !start.is_empty() {
+    } else if is_named_gzip(path) && !start.is_empty() {
         let problem = Problem::new("not a gzip file").in_file(path);
         let hint = "if it is not compressed, give it a name without `.gz`";
         Err(Error::data(problem.hint(hint)))
@@ -141,8 +157,8 @@ pub(super) fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String> {
             Problem::new(message).at_line(path, line).hint(hint),
         ));
     }
-    if text.starts_with('\u{feff}') {
-        text.drain(..'\u{feff}'.len_utf8());
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
     }
     Ok(text)
 }

@@ -62,7 +62,7 @@ pub(super) fn read(text: &str, config: &DataConfig, problems: &mut Problems) -> 
     result
 }
 
-fn object(line: &str, path: &Path, number: u64) -> Result<Map<String, Value>, Problem> {
+pub(super) fn object(line: &str, path: &Path, number: u64) -> Result<Map<String, Value>, Problem> {
     let hint = "a JSON Lines file has one whole object on every line";
     match serde_json::from_str(line) {
         Ok(Value::Object(object)) => Ok(object),
@@ -109,17 +109,16 @@ fn row(
     problems: &mut Problems,
 ) -> Option<Row> {
     let extra = extra.iter().map(|key| cell_of(object.get(key)?)).collect();
-    let name = "a string that is not empty, or a whole number";
     let mut take = |key: &String, read: fn(Value) -> Result<String, Value>, expected| {
         take(&mut object, key, read, expected).map_err(|problem| problems.push_at(line, problem))
     };
-    let guid = keys.id.as_ref().map(|key| take(key, name_of, name));
+    let guid = keys.id.as_ref().map(|key| take(key, name_of, NAME));
     let text = take(&keys.text, text_of, "a string");
     let text_pair = keys
         .text_pair
         .as_ref()
         .map(|key| take(key, text_of, "a string"));
-    let label = keys.label.as_ref().map(|key| take(key, name_of, name));
+    let label = keys.label.as_ref().map(|key| take(key, name_of, NAME));
     let true_label = keys.true_label.as_ref().map(|key| {
         let name = "a string, a whole number or null";
         take(key, name_or_nothing, name)
@@ -145,7 +144,7 @@ fn row(
     })
 }
 
-fn take(
+pub(super) fn take(
     object: &mut Map<String, Value>,
     key: &String,
     read: fn(Value) -> Result<String, Value>,
@@ -178,8 +177,11 @@ fn cell_of(value: &Value) -> Option<String> {
     }
 }
 
+/// What an id or a label is, in words.
+pub(super) const NAME: &str = "a string that is not empty, or a whole number";
+
 /// An id or a label.
-fn name_of(value: Value) -> Result<String, Value> {
+pub(super) fn name_of(value: Value) -> Result<String, Value> {
     match value {
         Value::String(text) if !text.trim().is_empty() => Ok(text),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),

@@ -1,15 +1,17 @@
 //! Parquet files, read without trusting them.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
+use parquet::file::metadata::KeyValue;
 use parquet::file::reader::ChunkReader;
 
 /// A Parquet file of which only the footer has been read.
@@ -40,6 +42,33 @@ impl<T: ChunkReader + 'static> ParquetFile<T> {
         let notes = notes.key_value_metadata()?;
         let note = notes.iter().find(|note| note.key == key)?;
         note.value.as_deref()
+    }
+
+    /// All that the file's writer noted, by key, but for what another writer notes itself.
+    pub(crate) fn notes(&self) -> Vec<KeyValue> {
+        let notes = self.builder.metadata().file_metadata().key_value_metadata();
+        let notes = notes.into_iter().flatten();
+        notes
+            .filter(|note| note.key != ARROW_SCHEMA_META_KEY)
+            .cloned()
+            .collect()
+    }
+
+    /// The number of rows.
+    pub(crate) fn n_rows(&self) -> usize {
+        let n = self.builder.metadata().file_metadata().num_rows();
+        usize::try_from(n).unwrap_or(0)
+    }
+
+    /// The rows of these ranges, which ascend, in chunks of `n_rows` rows.
+    pub(crate) fn rows(
+        self,
+        n_rows: usize,
+        ranges: impl Iterator<Item = Range<usize>>,
+    ) -> Result<ParquetBatches, String> {
+        let selection = RowSelection::from_consecutive_ranges(ranges, self.n_rows());
+        let builder = caught(|| Ok::<_, String>(self.builder.with_row_selection(selection)))?;
+        Self { builder }.batches(n_rows, None)
     }
 
     /// The file in chunks of `n_rows` rows, with these columns in the order of the file, or

@@ -20,7 +20,7 @@ use super::parquet::ParquetFile;
 use super::problems::{Content, Problems, Row, listed, quoted};
 
 /// Rows that are decoded at a time.
-const ROWS_PER_CHUNK: usize = 8192;
+pub(super) const ROWS_PER_CHUNK: usize = 8192;
 
 /// The key under which Hugging Face's `datasets` notes its features in a file.
 const FEATURES_NOTE: &str = "huggingface";
@@ -280,7 +280,7 @@ fn cell_of(array: &dyn Array, i: usize) -> Option<String> {
 }
 
 /// A text, or a whole number written out; none for null.
-fn text_of(array: &dyn Array, i: usize) -> Option<String> {
+pub(super) fn text_of(array: &dyn Array, i: usize) -> Option<String> {
     macro_rules! number {
         ($kind:ty) => {
             array.as_primitive::<$kind>().value(i).to_string()

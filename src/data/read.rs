@@ -113,7 +113,7 @@ pub(super) fn unlabelled_dataset<'a>(
 }
 
 /// The rows of one of a set's files, with the file's number.
-type FileRows<'a> = (usize, &'a Path, Content);
+pub(super) type FileRows<'a> = (usize, &'a Path, Content);
 
 /// The rows of all files; what is wrong with them, ids that are not unique included, goes to
 /// `problems`.
@@ -232,7 +232,8 @@ fn check_same_columns(
     }
 }
 
-fn check_guids<'a>(read: &[FileRows<'a>], problems: &mut Problems<'a>) {
+/// Whether every id is there once in all files.
+pub(super) fn check_guids<'a>(read: &[FileRows<'a>], problems: &mut Problems<'a>) {
     let n_rows = read.iter().map(|(_, _, rows)| rows.rows.len()).sum();
     let mut seen: HashMap<&str, (usize, u64)> = HashMap::with_capacity(n_rows);
     for (file, path, rows) in read {

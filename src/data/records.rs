@@ -17,6 +17,7 @@
 //!   a sentence such as `" it's all about the image . "` keeps its quotes, as in GLUE's files.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::config::Quoting;
@@ -62,6 +63,8 @@ pub(super) struct Cell<'a> {
 pub(super) struct Record<'a> {
     /// The physical line where the record starts, counted from 1.
     pub line: u64,
+    /// Where it lies in the text, with the end of its last line.
+    pub bytes: Range<usize>,
     /// At least one.
     pub cells: Vec<Cell<'a>>,
 }
@@ -155,7 +158,8 @@ impl<'a> Records<'a> {
             } else {
                 self.go_to_next_line(self.line_end(self.at));
                 self.width.get_or_insert(cells.len());
-                return Ok(Record { line, cells });
+                let bytes = start..self.at;
+                return Ok(Record { line, bytes, cells });
             }
         }
     }

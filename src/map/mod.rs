@@ -6,7 +6,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 pub use signals::{Accumulator, Forgetfulness, Signals, Variability};
-pub use table::{MapTable, map_table, read_map, read_map_column, write_map};
+pub use table::{MapFile, MapTable, map_table, read_map, read_map_column, write_map};
 
 use crate::data::ExampleIndex;
 use crate::dynamics::{EpochReader, EpochRow, epoch_folders};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::data::{Column, Table};
+use crate::data::{Column, ExampleIndex, Table};
 use crate::error::{Error, Problem, Result};
 use crate::map::{DataMap, Point};
 
@@ -107,19 +107,31 @@ pub fn read_map_column(path: &Path, column: &str) -> Result<(Vec<String>, Vec<f6
 }
 
 /// A table that should be a map.
-struct MapFile<'a> {
+pub struct MapFile<'a> {
     path: &'a Path,
     table: Table,
 }
 
 impl<'a> MapFile<'a> {
-    fn read(path: &'a Path) -> Result<Self> {
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// A missing file, or one that is not a table.
+    pub fn read(path: &'a Path) -> Result<Self> {
         let table = Table::read(path)?;
         Ok(Self { path, table })
     }
 
+    /// The columns' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.table.names()
+    }
+
     /// The examples' ids, each once.
-    fn guids(&self) -> Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// No such column, or an id that two examples have.
+    pub fn guids(&self) -> Result<Vec<String>> {
         let guids = self.table.texts("guid");
         let guids = guids.ok_or_else(|| self.lacks("guid", "texts and whole numbers"))?;
         let mut seen = std::collections::HashSet::with_capacity(guids.len());
@@ -129,8 +141,52 @@ impl<'a> MapFile<'a> {
         }
     }
 
+    /// The examples' rows in their file, which decide ties: the column `index`, or else the
+    /// order of the map.
+    ///
+    /// # Errors
+    /// Indices that are not distinct whole numbers.
+    pub fn indices(&self) -> Result<Vec<ExampleIndex>> {
+        if !self.table.names().any(|name| name == "index") {
+            return Ok((0..self.table.n_rows() as ExampleIndex).collect());
+        }
+        let mut seen = std::collections::HashSet::new();
+        let rows = self.reals("index")?.into_iter().zip(1..);
+        rows.map(|(index, row)| {
+            let whole = index as ExampleIndex;
+            if f64::from(whole).total_cmp(&index).is_eq() && seen.insert(whole) {
+                return Ok(whole);
+            }
+            let message = format!(
+                "`index` of row {row} is {index}; expected whole numbers from 0, each once"
+            );
+            Err(self.bad(message))
+        })
+        .collect()
+    }
+
+    /// The examples' labels: the column `label`, or else `gold`.
+    ///
+    /// # Errors
+    /// Neither is there.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        let mut labels = ["label", "gold"].into_iter();
+        let labels = labels.find_map(|name| self.table.texts(name));
+        labels.ok_or_else(|| {
+            let names: Vec<&str> = self.table.names().collect();
+            let message = format!(
+                "no column `label` or `gold` says the classes; the map has {}",
+                names.join(", ")
+            );
+            self.bad(message)
+        })
+    }
+
     /// A column of finite numbers.
-    fn reals(&self, name: &str) -> Result<Vec<f64>> {
+    ///
+    /// # Errors
+    /// No such column, or other values in it.
+    pub fn reals(&self, name: &str) -> Result<Vec<f64>> {
         let values = self.table.reals(name);
         let values = values.ok_or_else(|| self.lacks(name, "numbers"))?;
         match values.iter().position(|x| !x.is_finite()) {

@@ -7,6 +7,7 @@ mod curriculum;
 #[cfg(feature = "hub")]
 mod download;
 mod dvc;
+mod find_map;
 mod inputs;
 mod model_source;
 mod predict;
@@ -14,6 +15,7 @@ mod progress;
 mod ready_model;
 mod records;
 mod run_folder;
+mod select;
 mod selection_record;
 mod slices;
 mod stages;
@@ -24,6 +26,7 @@ use std::path::PathBuf;
 
 pub use console::Console;
 pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
+pub use select::{SelectOptions, run_select};
 
 use crate::config::{Config, LoadedConfig, SelectorSpec};
 use crate::dynamics::Recorder;

@@ -3,14 +3,15 @@
 //! Swayamdipta et al. 2020, section 3: hard-to-learn examples have the lowest confidence,
 //! easy-to-learn ones the highest, ambiguous ones the highest variability.
 
-use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::config::{Fractions, Region};
 use crate::data::{Dataset, ExampleIndex, Subset};
 use crate::error::{Error, Problem, Result};
 use crate::map::MapTable;
 use crate::random::{Purpose, Stream};
+
+use super::ranking::{Left, Order};
 
 /// An example's place on the map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,43 +57,40 @@ pub(super) fn select_with(
     coordinates: &[Coordinates],
     random: Stream,
 ) -> Vec<Pick> {
+    let indices: Vec<ExampleIndex> = coordinates.iter().map(|c| c.index).collect();
+    let confidence: Vec<f64> = coordinates.iter().map(|c| c.confidence).collect();
+    let variability: Vec<f64> = coordinates.iter().map(|c| c.variability).collect();
+    let signal = |name: &str| match name {
+        "confidence" => confidence.as_slice(),
+        _ => variability.as_slice(),
+    };
+    let mut left = Left::new((0..coordinates.len()).collect(), &indices);
     let mut picks = Vec::new();
-    let mut left: Vec<Coordinates> = coordinates.to_vec();
-    left.sort_unstable_by_key(|c| c.index);
     for region in Region::ALL {
-        let n_wanted = fractions.share(region).of(coordinates.len());
-        if n_wanted == 0 {
-            continue;
-        }
-        let mut ranked = left.clone();
-        match region {
-            Region::Random => random.shuffle(&mut ranked),
-            _ => ranked.sort_by(|a, b| best_first(region, a, b)),
-        }
-        ranked.truncate(n_wanted);
-        picks.extend(ranked.iter().enumerate().map(|(i, example)| Pick {
-            index: example.index,
+        let n = fractions.share(region).of(coordinates.len());
+        let taken = left.take(n, &order_of(region, signal, random));
+        let ranked = taken.into_iter().zip(1..);
+        picks.extend(ranked.map(|((position, score), rank)| Pick {
+            index: indices[position],
             region,
-            rank: i + 1,
-            score: match region {
-                Region::HardToLearn | Region::EasyToLearn => Some(example.confidence),
-                Region::Ambiguous => Some(example.variability),
-                Region::Random => None,
-            },
+            rank,
+            score,
         }));
-        let taken: HashSet<ExampleIndex> = ranked.iter().map(|c| c.index).collect();
-        left.retain(|example| !taken.contains(&example.index));
     }
     picks
 }
 
-/// Which of two examples a region takes first; equal ones keep the order of their rows.
-fn best_first(region: Region, a: &Coordinates, b: &Coordinates) -> Ordering {
+/// What a region ranks examples by; `signal` gives the values of a column.
+pub(super) fn order_of<'a>(
+    region: Region,
+    signal: impl Fn(&str) -> &'a [f64],
+    random: Stream,
+) -> Order<'a> {
     match region {
-        Region::HardToLearn => a.confidence.total_cmp(&b.confidence),
-        Region::EasyToLearn => b.confidence.total_cmp(&a.confidence),
-        Region::Ambiguous => b.variability.total_cmp(&a.variability),
-        Region::Random => Ordering::Equal,
+        Region::HardToLearn => Order::Lowest(signal("confidence")),
+        Region::EasyToLearn => Order::Highest(signal("confidence")),
+        Region::Ambiguous => Order::Highest(signal("variability")),
+        Region::Random => Order::Random(random),
     }
 }
 

@@ -5,6 +5,7 @@ mod bad_files;
 mod formats;
 mod good_files;
 mod parquet;
+mod raw_rows;
 mod sets;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,8 @@
 
 mod chains;
 mod command;
+mod from_map;
+mod rules;
 mod slices;
 mod under_sampling;
 

@@ -146,14 +146,30 @@ impl FromStr for Share {
 
     /// Reads `ambiguous=0.33`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (region, fraction) = text
-            .split_once('=')
-            .ok_or_else(|| format!("`{text}` is not of the form NAME=FRACTION"))?;
-        Ok(Self {
-            region: region.parse()?,
-            fraction: fraction.parse()?,
-        })
+        let (region, fraction) = parse_share(text)?;
+        Ok(Self { region, fraction })
     }
+}
+
+/// Reads `NAME=FRACTION`.
+pub(super) fn parse_share<T: FromStr<Err = String>>(text: &str) -> Result<(T, Fraction), String> {
+    let (name, fraction) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is not of the form NAME=FRACTION"))?;
+    Ok((name.parse()?, fraction.parse()?))
+}
+
+/// Whether fractions can share a whole.
+///
+/// # Errors
+/// A sum of 0 or above 1.
+pub(super) fn check_sum(fractions: impl IntoIterator<Item = Fraction>) -> Result<(), String> {
+    let sum = Fraction::sum(fractions)
+        .map_err(|sum| format!("the fractions add up to {sum}; expected at most 1"))?;
+    if sum.is_zero() {
+        return Err("every fraction is 0; expected one above 0".to_owned());
+    }
+    Ok(())
 }
 
 impl Fractions {
@@ -169,11 +185,7 @@ impl Fractions {
             }
             *fractions.share_mut(share.region) = share.fraction;
         }
-        let sum = Fraction::sum(Region::ALL.map(|region| fractions.share(region)))
-            .map_err(|sum| format!("the fractions add up to {sum}; expected at most 1"))?;
-        if sum.is_zero() {
-            return Err("every fraction is 0; expected one above 0".to_owned());
-        }
+        check_sum(Region::ALL.map(|region| fractions.share(region)))?;
         Ok(fractions)
     }
 
