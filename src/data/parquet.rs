@@ -54,20 +54,18 @@ impl<T: ChunkReader + 'static> ParquetFile<T> {
             .collect()
     }
 
-    /// The number of rows.
-    pub(crate) fn n_rows(&self) -> usize {
-        let n = self.builder.metadata().file_metadata().num_rows();
-        usize::try_from(n).unwrap_or(0)
-    }
-
-    /// The rows of these ranges, which ascend, in chunks of `n_rows` rows.
+    /// The rows of these ranges, which ascend, of all `total` that there are, in chunks of
+    /// `n_rows` rows.
     pub(crate) fn rows(
         self,
         n_rows: usize,
         ranges: impl Iterator<Item = Range<usize>>,
+        total: usize,
     ) -> Result<ParquetBatches, String> {
-        let selection = RowSelection::from_consecutive_ranges(ranges, self.n_rows());
-        let builder = caught(|| Ok::<_, String>(self.builder.with_row_selection(selection)))?;
+        let builder = caught(|| {
+            let selection = RowSelection::from_consecutive_ranges(ranges, total);
+            Ok::<_, String>(self.builder.with_row_selection(selection))
+        })?;
         Self { builder }.batches(n_rows, None)
     }
 

@@ -160,7 +160,11 @@ impl<'a> RawRows<'a> {
             .set_key_value_metadata((!notes.is_empty()).then_some(notes))
             .build();
         let batches = data
-            .rows(ROWS_PER_CHUNK, kept.map(|row| row..row + 1))
+            .rows(
+                ROWS_PER_CHUNK,
+                kept.map(|row| row..row + 1),
+                self.guids.len(),
+            )
             .map_err(damaged)?;
         let schema = batches.schema().clone();
         let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(writing)?;
@@ -311,7 +315,6 @@ fn parquet_guids(path: &Path, config: &DataConfig, problems: &mut Problems) -> R
     let file = ParquetFile::open(file).map_err(damaged)?;
     let fields = file.schema().fields();
     let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
-    let n_rows = file.n_rows();
     let id = match columns::id(Names::Header(&names), config) {
         Ok(id) => id,
         Err(problem) => {
@@ -320,25 +323,25 @@ fn parquet_guids(path: &Path, config: &DataConfig, problems: &mut Problems) -> R
         }
     };
     found.guids_are = guids_are(id.map(|id| names[id].as_str()));
-    let Some(id) = id else {
-        for row in 0..n_rows {
-            found.add(row as u64 + 1, 0..0, None);
-        }
-        return Ok(found);
-    };
-    let batches = file.batches(ROWS_PER_CHUNK, Some(&[id])).map_err(damaged)?;
+    // Without ids the rows of the first column are counted: what the footer claims need not be so.
+    let batches = file
+        .batches(ROWS_PER_CHUNK, Some(&[id.unwrap_or(0)]))
+        .map_err(damaged)?;
     let mut line = 0;
     for batch in batches {
         let batch = batch.map_err(damaged)?;
         for i in 0..batch.num_rows() {
             line += 1;
-            let guid = parquet_rows::text_of(batch.column(0), i);
-            let guid = guid.filter(|guid| !guid.trim().is_empty());
-            if guid.is_none() {
-                let name = quoted(&names[id]);
-                let message = format!("{name} is no id; expected {}", jsonl::NAME);
-                problems.push_at(line, Problem::new(message));
-            }
+            let guid = id.and_then(|id| {
+                let guid = parquet_rows::text_of(batch.column(0), i);
+                let guid = guid.filter(|guid| !guid.trim().is_empty());
+                if guid.is_none() {
+                    let name = quoted(&names[id]);
+                    let message = format!("{name} is no id; expected {}", jsonl::NAME);
+                    problems.push_at(line, Problem::new(message));
+                }
+                guid
+            });
             found.add(line, 0..0, guid);
         }
     }

@@ -55,10 +55,12 @@ pub fn run_select(options: &SelectOptions) -> Result<()> {
     );
     let n: usize = picked.iter().map(|by_rule| by_rule.picks.len()).sum();
     if n == 0 {
-        let message = format!(
-            "the rules pick no example: the fractions are too small for {} examples",
-            examples.guids.len()
-        );
+        let message = match examples.guids.len() {
+            0 => "there is no example to pick from".to_owned(),
+            left => format!(
+                "the rules pick no example: the fractions are too small for {left} examples"
+            ),
+        };
         return Err(Error::data(Problem::new(message).in_file(&map)));
     }
     say(&picked, &shares, options.min_easy, &examples);

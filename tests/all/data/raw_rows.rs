@@ -285,3 +285,48 @@ fn rows_that_cannot_be_told_apart_are_an_error_with_their_lines() {
         assert!(shown.starts_with(expected), "{shown}");
     }
 }
+
+/// Whatever a file holds, there are rows or an error.
+#[test]
+fn no_bytes_make_the_reader_panic() {
+    let table = Table::new()
+        .with("id", Column::Text(vec!["a".into(), "b".into()]))
+        .with("text", Column::Text(vec!["x".into(), "y".into()]));
+    let folder = Scratch::new();
+    table.write(&folder.at("good.parquet")).unwrap();
+    let parquet = std::fs::read(folder.at("good.parquet")).unwrap();
+    let csv = "\u{feff}id,text,label\r\na,\"x\n\"\"y\",0\n\nb,z,1".as_bytes();
+    let json = "{\"id\":1,\"text\":\"x\"}\n\n{\"id\":\"b\"}".as_bytes();
+    let strange = [0, b'\n', b'\r', b'"', b',', b'\t', b'{', b' ', 0x80, 0xff];
+    let mut n_read = 0;
+    for (name, good) in [
+        ("a.csv", csv),
+        ("a.tsv", csv),
+        ("a.txt", csv),
+        ("a.jsonl", json),
+        ("a.parquet", &parquet),
+    ] {
+        let n = good.len();
+        let step = n.div_ceil(60);
+        for at in (0..n).step_by(step) {
+            let cut = good[..at].to_vec();
+            let changed = strange.iter().map(|byte| {
+                let mut bytes = good.to_vec();
+                bytes[at] = *byte;
+                bytes
+            });
+            for bytes in changed.chain([cut]) {
+                let path = folder.write(name, &bytes);
+                let read = RawRows::read(&path, &DataConfig::default());
+                let Ok(rows) = read else { continue };
+                n_read += 1;
+                // Not all of them: every file is synced.
+                if n_read % 20 == 0 || name == "a.parquet" && n_read % 4 == 0 {
+                    let is_kept = vec![true; rows.guids.len()];
+                    let _ = rows.write(&is_kept, &folder.at("out"));
+                }
+            }
+        }
+    }
+    assert!(n_read > 500, "{n_read}");
+}

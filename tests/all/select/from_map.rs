@@ -315,6 +315,11 @@ fn what_cannot_be_selected_is_an_error_that_says_why() {
             "data.csv: no column `guid`",
         ),
         (
+            "map.csv --fraction ambiguous=1 --drop map.csv --output p.txt",
+            65,
+            "map.csv: there is no example to pick from",
+        ),
+        (
             "map.csv --fraction ambiguous=1 --output p.xlsx",
             65,
             "`.txt` gets the guids one a line",
