@@ -14,7 +14,8 @@ use tracing_subscriber::{Layer, Registry};
 use crate::config::{DEFAULT_RANDOM_STATE, Fraction, RuleShare};
 use crate::error::Result;
 use crate::pipeline::{
-    self, ColumnNames, ConfigOptions, Console, DeviceChoice, PredictOptions, SelectOptions,
+    self, ColumnNames, ConfigOptions, Console, DeviceChoice, PlotOptions, PredictOptions,
+    SelectOptions,
 };
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
@@ -72,6 +73,27 @@ enum Command {
         /// A metric by scikit-learn's name; may be given often. None: the run's own.
         #[arg(long = "metric", value_name = "NAME")]
         metrics: Vec<String>,
+    },
+    /// Draw a data map: the paper's figure, or any two of its signals.
+    Plot {
+        /// The map: a table (.parquet, .csv, .tsv, .jsonl, .pickle), a run, or a folder with a map.
+        #[arg(value_name = "MAP")]
+        map: PathBuf,
+        /// The signal across, a column of the map.
+        #[arg(long, value_name = "SIGNAL")]
+        x: Option<String>,
+        /// The signal up.
+        #[arg(long, value_name = "SIGNAL")]
+        y: Option<String>,
+        /// What the colours show: a signal, `label` or another column, or `count`.
+        #[arg(long, value_name = "SIGNAL")]
+        color: Option<String>,
+        /// Draw only these examples, as in `forgetfulness >= 1 and label = 'neg'`.
+        #[arg(long = "where", value_name = "CONDITION")]
+        condition: Option<String>,
+        /// The picture: .svg or .png.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
     },
     /// Pick a subset of a data set by its map: guids, or the data file's own rows.
     #[command(after_help = RULES)]
@@ -282,6 +304,21 @@ fn run(command: Command, console: &Console) -> Result<()> {
             pipeline::run_evaluate(&options, device, console)
         }
         Command::Select(arguments) => pipeline::run_select(&arguments.into()),
+        Command::Plot {
+            map,
+            x,
+            y,
+            color,
+            condition,
+            output,
+        } => pipeline::run_plot(&PlotOptions {
+            map,
+            x,
+            y,
+            color,
+            condition,
+            output,
+        }),
         Command::Schema => {
             // A reader that has seen enough, as `head` has, is no failure.
             let _ = io::stdout().write_all(pipeline::schema().as_bytes());

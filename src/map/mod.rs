@@ -1,10 +1,12 @@
 //! The data map: training dynamics to one point per training example.
 
+mod condition;
 mod signals;
 mod table;
 
 use std::path::{Path, PathBuf};
 
+pub use condition::Condition;
 pub use signals::{Accumulator, Forgetfulness, Signals, Variability};
 pub use table::{MapFile, MapTable, map_table, read_map, read_map_column, write_map};
 

@@ -10,6 +10,7 @@ mod dvc;
 mod find_map;
 mod inputs;
 mod model_source;
+mod plot;
 mod predict;
 mod progress;
 mod ready_model;
@@ -25,6 +26,7 @@ mod tracking;
 use std::path::PathBuf;
 
 pub use console::Console;
+pub use plot::{PlotOptions, run_plot};
 pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
 pub use select::{SelectOptions, run_select};
 

@@ -4,6 +4,7 @@
 //! fewer than five epochs every possible value is a class of its own; with more, a value goes
 //! to the nearest class, and one halfway to the upper.
 
+use super::scale::blend;
 use super::svg::Px;
 
 /// The most classes there are.
@@ -52,6 +53,11 @@ impl Classes {
             n_epochs: n_epochs as u64,
             last: n_epochs.min(MAX_CLASSES - 1) as u64,
         }
+    }
+
+    /// The number of epochs, at least 1.
+    pub fn n_epochs(self) -> usize {
+        self.n_epochs as usize
     }
 
     /// How many there are: 2 to 6.
@@ -104,16 +110,7 @@ impl Classes {
 /// The colour of a fraction correct between 0 and 1, as `#rrggbb`.
 pub(super) fn colour(fraction: f64) -> String {
     let place = fraction.clamp(0.0, 1.0) * (MAX_CLASSES - 1) as f64;
-    let lower = (place.floor() as usize).min(MAX_CLASSES - 2);
-    let weight = place - lower as f64;
-    let channel = |i: usize| {
-        let (from, to) = (
-            f64::from(COLOURS[lower][i]),
-            f64::from(COLOURS[lower + 1][i]),
-        );
-        (from + weight * (to - from)).round() as u8
-    };
-    format!("#{:02x}{:02x}{:02x}", channel(0), channel(1), channel(2))
+    blend(&COLOURS, place)
 }
 
 impl Marker {

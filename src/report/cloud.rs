@@ -2,53 +2,83 @@
 
 use std::collections::BTreeMap;
 
-use super::classes::{Classes, colour};
+use super::classes::Marker;
 use super::svg::{Px, Svg};
 
 /// Above this many examples the authors' code plots a random sample of this size
 /// (allenai/cartography, `plot_td_metrics`); here hexagons show all of them.
 pub(super) const MOST_MARKERS: usize = 25_000;
 
-/// An example on the canvas.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
-    /// Across, in pixels.
-    pub x: f64,
-    /// Down, in pixels.
-    pub y: f64,
-    /// In how many epochs it was correct.
-    pub correctness: u32,
-    /// The class of that.
-    pub class: usize,
+/// Examples that look the same.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Layer {
+    /// As `#rrggbb`.
+    pub colour: String,
+    /// The shape.
+    pub marker: Marker,
+    /// Whether these examples are what the picture is about: they lie above all others, larger.
+    pub is_raised: bool,
+    /// Where they lie, in pixels across and down.
+    pub middles: Vec<(f64, f64)>,
 }
 
-/// Draws a marker for each example: a class with fewer examples lies above one with more, so
-/// that the rare ones stay visible; within a class the order is the data's.
-pub(super) fn markers(svg: &mut Svg, points: &[Placed], classes: Classes) {
-    let mut by_class = vec![Vec::new(); classes.len()];
-    for point in points {
-        by_class[point.class].push((point.x, point.y));
-    }
-    let mut order: Vec<usize> = (0..classes.len()).collect();
-    order.sort_by_key(|class| std::cmp::Reverse(by_class[*class].len()));
-
-    let radius = 4.4 - 2.4 * crowding(points.len());
-    for class in order {
-        let middles = &by_class[class];
-        if middles.is_empty() {
-            continue;
+impl Layer {
+    /// A layer without examples, not raised.
+    pub fn new(colour: String, marker: Marker) -> Self {
+        Self {
+            colour,
+            marker,
+            is_raised: false,
+            middles: Vec::new(),
         }
-        let opacity = 0.85 - 0.45 * crowding(middles.len());
-        let marker = classes.marker(class);
-        let attributes = marker.attributes(&classes.colour(class), radius, opacity);
-        let ((from_x, from_y), rest) = marker.outline(radius);
+    }
+}
+
+/// Draws a marker for each example: a layer with fewer examples lies above one with more, so
+/// that the rare ones stay visible; within a layer the order is the data's.
+pub(super) fn markers(svg: &mut Svg, mut layers: Vec<Layer>) {
+    layers.sort_by_key(|layer| (layer.is_raised, std::cmp::Reverse(layer.middles.len())));
+    let n_markers = layers.iter().map(|layer| layer.middles.len()).sum();
+    for layer in layers.iter().filter(|layer| !layer.middles.is_empty()) {
+        let opacity = 0.85 - 0.45 * crowding(layer.middles.len());
+        let (radius, opacity) = if layer.is_raised {
+            (1.25 * radius(n_markers), opacity.max(0.8))
+        } else {
+            (radius(n_markers), opacity)
+        };
+        let attributes = layer.marker.attributes(&layer.colour, radius, opacity);
+        let ((from_x, from_y), rest) = layer.marker.outline(radius);
         svg.group(&attributes, |svg| {
-            for (x, y) in middles {
+            for (x, y) in &layer.middles {
                 let (x, y) = (Px(x + from_x), Px(y + from_y));
                 svg.push(format_args!("<path d=\"M{x} {y}{rest}\"/>\n"));
             }
         });
     }
+}
+
+/// Draws a disc for each example, each with a colour of its own, in the data's order, so that
+/// no colour lies above another on the whole.
+pub(super) fn coloured_discs<'a>(
+    svg: &mut Svg,
+    discs: impl ExactSizeIterator<Item = ((f64, f64), &'a str)>,
+) {
+    let radius = radius(discs.len());
+    let opacity = 0.9 - 0.35 * crowding(discs.len());
+    let ((from_x, from_y), rest) = Marker::Circle.outline(radius);
+    svg.group(&format!("fill-opacity=\"{opacity:.2}\""), |svg| {
+        for ((x, y), colour) in discs {
+            let (x, y) = (Px(x + from_x), Px(y + from_y));
+            svg.push(format_args!(
+                "<path fill=\"{colour}\" d=\"M{x} {y}{rest}\"/>\n"
+            ));
+        }
+    });
+}
+
+/// The size of each of so many markers.
+fn radius(n_markers: usize) -> f64 {
+    4.4 - 2.4 * crowding(n_markers)
 }
 
 /// How crowded so many markers are, from 0 to 1: all markers shrink with the number of all,
@@ -63,57 +93,67 @@ fn crowding(n_markers: usize) -> f64 {
 /// The distance from a hexagon's middle to its corners, in pixels.
 const HEXAGON: f64 = 5.0;
 
-/// How many steps of colour and of opacity hexagons have; the steps keep the file short.
-const STEPS: f64 = 20.0;
+/// A hexagon: row, and column in half widths.
+pub(super) type Cell = (i64, i64);
 
-#[derive(Debug, Default, Clone, Copy)]
-struct Bin {
-    n_examples: usize,
-    n_correct: u64,
+/// How many steps of colour, opacity and size hexagons have; the steps keep the file short.
+pub(super) const STEPS: u8 = 20;
+
+/// How a hexagon looks, in steps up to [`STEPS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shade {
+    /// Which of the colours.
+    pub colour: u8,
+    /// How opaque.
+    pub opacity: u8,
+    /// How much of its cell it fills, by its width.
+    pub size: u8,
 }
 
-/// Draws hexagons: the colour is the examples' mean correctness, the opacity the logarithm of
-/// their number. Returns the number of examples in the fullest one.
-pub(super) fn hexagons(svg: &mut Svg, points: &[Placed], n_epochs: usize) -> usize {
-    let mut bins: BTreeMap<(i64, i64), Bin> = BTreeMap::new();
-    for point in points {
-        let bin = bins.entry(hexagon_of(point.x, point.y)).or_default();
-        bin.n_examples += 1;
-        bin.n_correct += u64::from(point.correctness);
+/// What the examples of each hexagon bring along, in the data's order, and how many examples
+/// the fullest one has.
+pub(super) fn bins<T>(
+    examples: impl Iterator<Item = ((f64, f64), T)>,
+) -> (BTreeMap<Cell, Vec<T>>, usize) {
+    let mut bins: BTreeMap<Cell, Vec<T>> = BTreeMap::new();
+    for ((x, y), value) in examples {
+        bins.entry(hexagon_of(x, y)).or_default().push(value);
     }
-    let fullest = bins.values().map(|bin| bin.n_examples).max().unwrap_or(0);
+    let fullest = bins.values().map(Vec::len).max().unwrap_or(0);
+    (bins, fullest)
+}
 
-    let mut by_look: BTreeMap<(u8, u8), Vec<(i64, i64)>> = BTreeMap::new();
-    for (cell, bin) in &bins {
-        let mean = bin.n_correct as f64 / (bin.n_examples * n_epochs) as f64;
-        let filled = (bin.n_examples as f64).ln_1p() / (fullest as f64).ln_1p();
-        let opacity = 0.4 + 0.6 * filled;
-        let look = (
-            (mean * STEPS).round() as u8,
-            (opacity * STEPS).round() as u8,
-        );
-        by_look.entry(look).or_default().push(*cell);
+/// How strong a hexagon of so many examples is, by the logarithm of their number, in steps.
+pub(super) fn shade_of_count(n_examples: usize, fullest: usize) -> u8 {
+    let filled = (n_examples as f64).ln_1p() / (fullest as f64).ln_1p();
+    ((0.4 + 0.6 * filled) * f64::from(STEPS)).round() as u8
+}
+
+/// Draws hexagons; a shade's colour is one of `colours`.
+pub(super) fn hexagons(
+    svg: &mut Svg,
+    shades: impl Iterator<Item = (Cell, Shade)>,
+    colours: &[String],
+) {
+    let mut by_shade: BTreeMap<Shade, Vec<Cell>> = BTreeMap::new();
+    for (cell, shade) in shades {
+        by_shade.entry(shade).or_default().push(cell);
     }
-
-    // Slightly smaller than its cell, so that neighbours do not blend along their edges.
-    let outline = hexagon_outline(HEXAGON - 0.3);
-    for ((mean, opacity), cells) in by_look {
+    for (shade, cells) in by_shade {
+        // Slightly smaller than its cell, so that neighbours do not blend along their edges.
+        let radius = (HEXAGON - 0.3) * f64::from(shade.size) / f64::from(STEPS);
+        let outline = hexagon_outline(radius);
         svg.push(format_args!(
             "<path fill=\"{}\" fill-opacity=\"{:.2}\" d=\"",
-            colour(f64::from(mean) / STEPS),
-            f64::from(opacity) / STEPS
+            colours[usize::from(shade.colour)],
+            f64::from(shade.opacity) / f64::from(STEPS)
         ));
         for cell in cells {
             let (x, y) = middle(cell);
-            svg.push(format_args!(
-                "M{} {}{outline}",
-                Px(x),
-                Px(y - HEXAGON + 0.3)
-            ));
+            svg.push(format_args!("M{} {}{outline}", Px(x), Px(y - radius)));
         }
         svg.push(format_args!("\"/>\n"));
     }
-    fullest
 }
 
 /// A hexagon on its tip, as the rest of a path that starts at its upper corner.
@@ -124,10 +164,10 @@ pub(super) fn hexagon_outline(radius: f64) -> String {
     format!("l{a} {half}v{side}l{b} {half} {b} {up}v{back}z")
 }
 
-/// The hexagon that holds a place: row, and column in half widths. The middles of even rows
+/// The hexagon that holds a place. The middles of even rows
 /// and those of odd rows each form a rectangular grid, so the nearest middle of either is
 /// found by rounding, and the nearer of the two is the hexagon's.
-fn hexagon_of(x: f64, y: f64) -> (i64, i64) {
+fn hexagon_of(x: f64, y: f64) -> Cell {
     let (width, height) = (HEXAGON * 3f64.sqrt(), HEXAGON * 1.5);
     let even = (
         2 * (y / (2.0 * height)).round() as i64,
@@ -148,7 +188,7 @@ fn hexagon_of(x: f64, y: f64) -> (i64, i64) {
     }
 }
 
-fn middle((row, column): (i64, i64)) -> (f64, f64) {
+fn middle((row, column): Cell) -> (f64, f64) {
     let half_width = HEXAGON * 0.75f64.sqrt();
     (column as f64 * half_width, row as f64 * HEXAGON * 1.5)
 }

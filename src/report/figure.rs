@@ -2,12 +2,14 @@
 //! with the histograms of the authors' code (allenai/cartography, `plot_data_map`).
 
 use super::axis::{Axis, grouped};
-use super::classes::Classes;
-use super::cloud::{MOST_MARKERS, Placed, hexagon_outline, hexagons, markers};
+use super::classes::{Classes, colour};
+use super::cloud::{Layer, MOST_MARKERS, STEPS, Shade, bins, hexagons, markers, shade_of_count};
+use super::frame::{PADDING, Side, draw_axes, draw_heading};
 use super::histogram::Histogram;
-use super::raster::{Weight, text_width};
+use super::legend::{Swatch, draw_swatch};
 use super::regions::{Spread, labels};
-use super::svg::{Px, Rect, Svg};
+use super::svg::{Rect, Svg};
+use super::text::{Weight, text_width};
 use crate::error::{Error, Problem, Result};
 
 /// One training example as the figure shows it.
@@ -36,16 +38,13 @@ pub struct MapFigure<'a> {
 
 const CANVAS: (f64, f64) = (1060.0, 660.0);
 
-/// The scatter plot's frame; its axes begin and end `PADDING` further in, so that markers at
-/// 0 and 1 lie wholly within it.
+/// The scatter plot's frame.
 const MAP: Rect = Rect {
     x: 72.0,
     y: 112.0,
     width: 640.0,
     height: 488.0,
 };
-
-const PADDING: f64 = 12.0;
 
 /// The uppermost histogram; the others lie below it at equal distances, and the last one's
 /// axis is level with the map's.
@@ -57,8 +56,6 @@ const HISTOGRAM: Rect = Rect {
 };
 
 const HISTOGRAM_STEP: f64 = (MAP.height - HISTOGRAM.height) / 2.0;
-
-const TITLE_SIZE: f64 = 20.0;
 
 /// How far above 1 or below 0 rounding may have put a stored confidence.
 const ROUNDING: f64 = 1e-6;
@@ -80,7 +77,7 @@ pub fn data_map_svg(figure: &MapFigure<'_>) -> Result<String> {
         .map(|p| p.variability)
         .fold(0.0, f64::max);
     let across = Axis::variability(greatest);
-    let points = placed(figure.points, across, classes);
+    let points = placed(figure.points, across);
 
     let title = if figure.title.trim().is_empty() {
         "Data map"
@@ -96,14 +93,18 @@ pub fn data_map_svg(figure: &MapFigure<'_>) -> Result<String> {
         CANVAS.0,
         CANVAS.1,
         title,
-        &description(&size, &points, classes),
+        &description(&size, figure, classes),
     );
-    draw_frame(&mut svg, across);
+    let (x, y) = (
+        Side::new("variability", across),
+        Side::new("confidence", Axis::unit()),
+    );
+    draw_axes(&mut svg, MAP, &x, &y)?;
     let look = if points.len() > MOST_MARKERS {
-        let fullest = hexagons(&mut svg, &points, figure.n_epochs);
+        let fullest = draw_hexagons(&mut svg, &points, figure);
         Look::Hexagons { fullest }
     } else {
-        markers(&mut svg, &points, classes);
+        markers(&mut svg, layers(&points, figure, classes));
         Look::Markers
     };
     let spread = if greatest > 0.0 {
@@ -117,7 +118,13 @@ pub fn data_map_svg(figure: &MapFigure<'_>) -> Result<String> {
         let y = HISTOGRAM.y + i as f64 * HISTOGRAM_STEP;
         histogram.draw(&mut svg, Rect { y, ..HISTOGRAM }, classes);
     }
-    draw_heading(&mut svg, title, &sub_line(size, look, spread))?;
+    let right = HISTOGRAM.right();
+    draw_heading(
+        &mut svg,
+        (MAP.x, right),
+        title,
+        &sub_line(size, look, spread),
+    )?;
     Ok(svg.finish())
 }
 
@@ -167,24 +174,57 @@ fn check(figure: &MapFigure<'_>) -> Result<()> {
     Ok(())
 }
 
-fn placed(points: &[FigurePoint], across: Axis, classes: Classes) -> Vec<Placed> {
+/// Where the examples lie on the canvas.
+fn placed(points: &[FigurePoint], across: Axis) -> Vec<(f64, f64)> {
     let inside = MAP.inset(PADDING);
     points
         .iter()
-        .map(|point| Placed {
-            x: inside.x + across.fraction(point.variability) * inside.width,
-            y: inside.bottom() - point.confidence.clamp(0.0, 1.0) * inside.height,
-            correctness: point.correctness,
-            class: classes.of(point.correctness),
+        .map(|point| {
+            let x = inside.x + across.fraction(point.variability) * inside.width;
+            let y = inside.bottom() - point.confidence.clamp(0.0, 1.0) * inside.height;
+            (x, y)
         })
         .collect()
 }
 
+/// A layer of markers for each class.
+fn layers(points: &[(f64, f64)], figure: &MapFigure<'_>, classes: Classes) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = (0..classes.len())
+        .map(|class| Layer::new(classes.colour(class), classes.marker(class)))
+        .collect();
+    for (middle, point) in points.iter().zip(figure.points) {
+        layers[classes.of(point.correctness)].middles.push(*middle);
+    }
+    layers
+}
+
+/// Draws hexagons: the colour is the examples' mean correctness, the opacity the logarithm of
+/// their number. Returns the number of examples in the fullest one.
+fn draw_hexagons(svg: &mut Svg, points: &[(f64, f64)], figure: &MapFigure<'_>) -> usize {
+    let correctness = figure.points.iter().map(|point| point.correctness);
+    let (bins, fullest) = bins(points.iter().copied().zip(correctness));
+    let colours: Vec<String> = (0..=STEPS)
+        .map(|step| colour(f64::from(step) / f64::from(STEPS)))
+        .collect();
+    let looks = bins.into_iter().map(|(cell, members)| {
+        let n_correct: u64 = members.iter().map(|n| u64::from(*n)).sum();
+        let mean = n_correct as f64 / (members.len() * figure.n_epochs) as f64;
+        let shade = Shade {
+            colour: (mean * f64::from(STEPS)).round() as u8,
+            opacity: shade_of_count(members.len(), fullest),
+            size: STEPS,
+        };
+        (cell, shade)
+    });
+    hexagons(svg, looks, &colours);
+    fullest
+}
+
 /// What a screen reader says after the title.
-fn description(size: &str, points: &[Placed], classes: Classes) -> String {
+fn description(size: &str, figure: &MapFigure<'_>, classes: Classes) -> String {
     let mut counts = vec![0usize; classes.len()];
-    for point in points {
-        counts[point.class] += 1;
+    for point in figure.points {
+        counts[classes.of(point.correctness)] += 1;
     }
     let counts: Vec<String> = counts
         .iter()
@@ -219,118 +259,9 @@ fn sub_line(size: String, look: Look, spread: Spread) -> String {
     parts.join("  \u{b7}  ")
 }
 
-/// Title and sub line; a title that is too wide ends in an ellipsis.
-fn draw_heading(svg: &mut Svg, title: &str, sub_line: &str) -> Result<()> {
-    let left = MAP.x;
-    let title = shortened(title, HISTOGRAM.right() - left)?;
-    svg.group("class=\"heading\" fill=\"#24292f\"", |svg| {
-        svg.group(
-            &format!("font-size=\"{TITLE_SIZE}\" font-weight=\"bold\""),
-            |svg| svg.text(left, 38.0, &title),
-        );
-        svg.group("font-size=\"13\" fill=\"#57606a\"", |svg| {
-            svg.text(left, 61.0, sub_line);
-        });
-    });
-    Ok(())
-}
-
-/// The text, or as much of it as fits before an ellipsis.
-fn shortened(title: &str, width: f64) -> Result<String> {
-    // No bundled character is narrower than a fifth of its size, so that this many are
-    // enough to fill the line; measuring a whole book would take long.
-    let most = (width / (0.2 * TITLE_SIZE)) as usize;
-    let characters: Vec<char> = title.chars().take(most + 1).collect();
-    let whole: String = characters.iter().collect();
-    if characters.len() <= most && title_width(&whole)? <= width {
-        return Ok(whole);
-    }
-    let cut = |n: usize| {
-        let kept: String = characters[..n].iter().collect();
-        format!("{}\u{2026}", kept.trim_end())
-    };
-    let (mut fits, mut too_many) = (0, characters.len());
-    while too_many - fits > 1 {
-        let middle = usize::midpoint(fits, too_many);
-        if title_width(&cut(middle))? <= width {
-            fits = middle;
-        } else {
-            too_many = middle;
-        }
-    }
-    Ok(cut(fits))
-}
-
-/// The title's width: as measured, but characters that the bundled font lacks count as wide
-/// as they are high, which hardly any font exceeds.
-fn title_width(title: &str) -> Result<f64> {
-    let is_bundled = |c: char| {
-        let blocks = [
-            ' '..='\u{17f}',
-            '\u{370}'..='\u{3ff}',
-            '\u{2010}'..='\u{2027}',
-        ];
-        blocks.iter().any(|block| block.contains(&c))
-    };
-    let (known, other): (String, String) = title.chars().partition(|c| is_bundled(*c));
-    let measured = text_width(&known, TITLE_SIZE, Weight::Bold)?;
-    Ok(measured + other.chars().count() as f64 * TITLE_SIZE)
-}
-
-/// The map's frame, grid, tick labels and axis titles.
-fn draw_frame(svg: &mut Svg, across: Axis) {
-    let inside = MAP.inset(PADDING);
-    let up = Axis::unit();
-    let x_ticks: Vec<(f64, String)> = across
-        .ticks()
-        .map(|tick| {
-            let x = inside.x + across.fraction(tick) * inside.width;
-            (x, across.label(tick))
-        })
-        .collect();
-    let y_ticks: Vec<(f64, String)> = up
-        .ticks()
-        .map(|tick| {
-            let y = inside.bottom() - up.fraction(tick) * inside.height;
-            (y, up.label(tick))
-        })
-        .collect();
-
-    svg.group("stroke=\"#e4e7eb\" fill=\"none\"", |svg| {
-        let upright = x_ticks
-            .iter()
-            .map(|(x, _)| [(*x, MAP.y), (*x, MAP.bottom())]);
-        let level = y_ticks
-            .iter()
-            .map(|(y, _)| [(MAP.x, *y), (MAP.right(), *y)]);
-        svg.lines(upright.chain(level));
-        svg.rect(MAP, "stroke=\"#b6bdc5\"");
-    });
-    svg.group("font-size=\"12\" fill=\"#57606a\"", |svg| {
-        svg.group("text-anchor=\"middle\"", |svg| {
-            for (x, label) in &x_ticks {
-                svg.text(*x, MAP.bottom() + 18.0, label);
-            }
-        });
-        svg.group("text-anchor=\"end\"", |svg| {
-            for (y, label) in &y_ticks {
-                svg.text(MAP.x - 8.0, y + 4.3, label);
-            }
-        });
-    });
-    svg.group(
-        "font-size=\"14\" fill=\"#24292f\" text-anchor=\"middle\"",
-        |svg| {
-            svg.text(MAP.centre().0, MAP.bottom() + 42.0, "variability");
-            svg.text_upwards(MAP.x - 42.0, MAP.centre().1, "confidence");
-        },
-    );
-}
-
 /// The classes in a row above the map.
 fn draw_legend(svg: &mut Svg, classes: Classes, look: Look) -> Result<()> {
     const LEGEND_SIZE: f64 = 12.0;
-    const MARKER_RADIUS: f64 = 5.0;
     const ENTRY_WIDTH: f64 = 58.0;
     let (middle, baseline) = (90.0, 94.5);
     let heading = match look {
@@ -344,24 +275,11 @@ fn draw_legend(svg: &mut Svg, classes: Classes, look: Look) -> Result<()> {
         svg.text(MAP.x, baseline, heading);
         for class in 0..classes.len() {
             let x = first + class as f64 * ENTRY_WIDTH;
-            let colour = classes.colour(class);
-            let (attributes, (from_x, from_y), rest) = match look {
-                Look::Markers => {
-                    let marker = classes.marker(class);
-                    let (from, rest) = marker.outline(MARKER_RADIUS);
-                    (marker.attributes(&colour, MARKER_RADIUS, 1.0), from, rest)
-                }
-                Look::Hexagons { .. } => (
-                    format!("fill=\"{colour}\""),
-                    (0.0, -MARKER_RADIUS - 1.0),
-                    hexagon_outline(MARKER_RADIUS + 1.0),
-                ),
+            let swatch = match look {
+                Look::Markers => Swatch::Marker(classes.marker(class)),
+                Look::Hexagons { .. } => Swatch::Hexagon,
             };
-            svg.push(format_args!(
-                "<path {attributes} d=\"M{} {}{rest}\"/>\n",
-                Px(x + from_x),
-                Px(middle + from_y)
-            ));
+            draw_swatch(svg, (x, middle), swatch, &classes.colour(class));
             svg.text(x + 11.0, baseline, &classes.label(class));
         }
     });

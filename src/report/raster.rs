@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Node, Options, Tree, fontdb};
+use resvg::usvg::{Options, Tree, fontdb};
 
-use super::svg::{FONT_FAMILY, escape};
+use super::text::{first_unbundled, with_bundled_characters};
 use crate::error::{Error, ErrorKind, Problem, Result};
 
 /// The bundled fonts; `fonts/README.md` says how they were made.
@@ -20,13 +20,17 @@ const LARGEST_SIDE: f32 = 16_384.0;
 /// The SVG as a PNG, `scale` pixels to each of its units, rounded up to whole pixels.
 ///
 /// Texts are set in the bundled sans-serif, whatever fonts they name and the machine has;
-/// characters outside of Latin, Greek, punctuation, arrows and a few signs come out as blanks.
+/// characters outside of Latin, Greek, Cyrillic, punctuation, arrows and a few signs come out as
+/// question marks ([`first_unbundled`] finds them).
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] where the scale is not positive or the picture would be wider or
 /// higher than 16,384 pixels; [`ErrorKind::Internal`] where `svg` is no SVG.
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>> {
-    let tree = parse(svg)?;
+    let tree = match first_unbundled(svg) {
+        None => parse(svg)?,
+        Some(_) => parse(&with_bundled_characters(svg))?,
+    };
     let (width, height) = (tree.size().width() * scale, tree.size().height() * scale);
     // Written so that a scale that is not a number is refused as well.
     let fits = |side: f32| side > 0.0 && side <= LARGEST_SIDE;
@@ -53,35 +57,8 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>> {
         .map_err(|e| Error::internal(format!("cannot encode the picture as PNG: {e}")))
 }
 
-/// A font's weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weight {
-    /// `normal`
-    Regular,
-    /// `bold`
-    Bold,
-}
-
-/// How many pixels the text takes in the bundled font of this size.
-pub(super) fn text_width(text: &str, size: f64, weight: Weight) -> Result<f64> {
-    let weight = match weight {
-        Weight::Regular => "normal",
-        Weight::Bold => "bold",
-    };
-    let tree = parse(&format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1\" height=\"1\" \
-         font-family=\"{FONT_FAMILY}\" font-size=\"{size}\" font-weight=\"{weight}\">\
-         <text>{}</text></svg>",
-        escape(text)
-    ))?;
-    let widths = tree.root().children().iter().map(|node| match node {
-        Node::Text(text) => f64::from(text.bounding_box().width()),
-        _ => 0.0,
-    });
-    Ok(widths.sum())
-}
-
-fn parse(svg: &str) -> Result<Tree> {
+/// The SVG as a tree of shapes and texts set in the bundled fonts.
+pub(super) fn parse(svg: &str) -> Result<Tree> {
     static FONT_DATABASE: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
     let fonts = FONT_DATABASE.get_or_init(|| {
         let mut database = fontdb::Database::new();

@@ -1,8 +1,7 @@
 //! The labels of the map's three regions, where they hide the fewest examples.
 
-use super::cloud::Placed;
-use super::raster::{Weight, text_width};
 use super::svg::{Rect, Svg};
+use super::text::{Weight, text_width};
 use crate::error::Result;
 
 /// A label and where it belongs, as fractions of the panel: across from the left, up from
@@ -46,7 +45,12 @@ pub(super) enum Spread {
 }
 
 /// Draws the labels into the panel.
-pub(super) fn labels(svg: &mut Svg, panel: Rect, points: &[Placed], spread: Spread) -> Result<()> {
+pub(super) fn labels(
+    svg: &mut Svg,
+    panel: Rect,
+    points: &[(f64, f64)],
+    spread: Spread,
+) -> Result<()> {
     let counts = Counts::new(panel, points);
     let mut boxes = Vec::new();
     for region in [EASY, AMBIGUOUS, HARD] {
@@ -125,14 +129,14 @@ struct Counts {
 const CELL: f64 = 4.0;
 
 impl Counts {
-    fn new(panel: Rect, points: &[Placed]) -> Self {
+    fn new(panel: Rect, points: &[(f64, f64)]) -> Self {
         let columns = (panel.width / CELL).ceil() as usize;
         let rows = (panel.height / CELL).ceil() as usize;
         let stride = columns + 1;
         let mut sums = vec![0; stride * (rows + 1)];
-        for point in points {
-            let column = ((point.x - panel.x) / CELL) as usize;
-            let row = ((point.y - panel.y) / CELL) as usize;
+        for (x, y) in points {
+            let column = ((x - panel.x) / CELL) as usize;
+            let row = ((y - panel.y) / CELL) as usize;
             sums[(row.min(rows - 1) + 1) * stride + column.min(columns - 1) + 1] += 1;
         }
         for row in 1..=rows {

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bootstrap;
+mod condition;
 mod config;
 mod data;
 mod fsio;
@@ -14,6 +15,7 @@ mod model;
 mod nn;
 mod pieces;
 mod pipeline;
+mod plot;
 mod predict;
 mod project;
 mod report;

@@ -42,14 +42,14 @@ fn figure(points: &[FigurePoint], n_epochs: usize) -> String {
 }
 
 /// Width and height in a PNG's first chunk.
-fn dimensions(png: &[u8]) -> (u32, u32) {
+pub fn dimensions(png: &[u8]) -> (u32, u32) {
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
     let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
     (number(16), number(20))
 }
 
 /// The content of all text elements.
-fn texts(svg: &str) -> Vec<String> {
+pub fn texts(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap();
     document
         .descendants()
@@ -84,7 +84,7 @@ fn text_boxes(svg: &str) -> Vec<Rect> {
     boxes
 }
 
-fn assert_texts_on_canvas(svg: &str) {
+pub fn assert_texts_on_canvas(svg: &str) {
     let boxes = text_boxes(svg);
     assert_eq!(boxes.len(), texts(svg).len(), "a text was not set");
     for area in boxes {

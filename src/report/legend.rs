@@ -1,0 +1,158 @@
+//! What colours and markers mean: entries and colour bars, outside of the cloud.
+
+use super::axis::grouped;
+use super::classes::Marker;
+use super::cloud::hexagon_outline;
+use super::scale::{MISSING, Scale};
+use super::svg::{Px, Rect, Svg};
+use super::text::{Weight, shortened, text_width};
+use crate::error::Result;
+
+const MARKER_RADIUS: f64 = 5.0;
+
+/// What an entry shows beside its text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Swatch {
+    /// A marker.
+    Marker(Marker),
+    /// A hexagon.
+    Hexagon,
+}
+
+/// Draws a swatch around `middle`.
+pub(super) fn draw_swatch(svg: &mut Svg, middle: (f64, f64), swatch: Swatch, colour: &str) {
+    let (attributes, (from_x, from_y), rest) = match swatch {
+        Swatch::Marker(marker) => {
+            let (from, rest) = marker.outline(MARKER_RADIUS);
+            (marker.attributes(colour, MARKER_RADIUS, 1.0), from, rest)
+        }
+        Swatch::Hexagon => (
+            format!("fill=\"{colour}\""),
+            (0.0, -MARKER_RADIUS - 1.0),
+            hexagon_outline(MARKER_RADIUS + 1.0),
+        ),
+    };
+    svg.push(format_args!(
+        "<path {attributes} d=\"M{} {}{rest}\"/>\n",
+        Px(middle.0 + from_x),
+        Px(middle.1 + from_y)
+    ));
+}
+
+/// One line of a legend.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub swatch: Swatch,
+    pub colour: String,
+    pub name: String,
+    /// How many examples there are of it.
+    pub n_examples: usize,
+}
+
+const HEADING_SIZE: f64 = 13.0;
+const ENTRY_SIZE: f64 = 12.0;
+const ENTRY_STEP: f64 = 24.0;
+
+/// How far below the legend's top its first entry, or its colour bar, begins.
+const BELOW_HEADING: f64 = 28.0;
+
+/// Draws a column of entries with the numbers of their examples; above it a heading and, where
+/// it is not empty, what unit the names are in. Names that are too wide end in an ellipsis.
+pub(super) fn draw_entries(
+    svg: &mut Svg,
+    area: Rect,
+    (heading, unit): (&str, &str),
+    entries: &[Entry],
+) -> Result<()> {
+    let mut lines = Vec::new();
+    let unit_height = if unit.is_empty() { 0.0 } else { 18.0 };
+    for (i, entry) in entries.iter().enumerate() {
+        let y = area.y + BELOW_HEADING + unit_height + (i as f64 + 0.5) * ENTRY_STEP;
+        let count = grouped(entry.n_examples);
+        let left = area.width - 18.0 - 14.0 - text_width(&count, ENTRY_SIZE, Weight::Regular)?;
+        let name = shortened(&entry.name, ENTRY_SIZE, Weight::Regular, left)?;
+        lines.push((y, name, count, entry));
+    }
+    in_legend(svg, area, heading, |svg| {
+        if !unit.is_empty() {
+            svg.text(area.x, area.y + 32.0, unit);
+        }
+        for (y, name, _, entry) in &lines {
+            draw_swatch(svg, (area.x + 7.0, *y), entry.swatch, &entry.colour);
+            svg.text(area.x + 20.0, y + 4.3, name);
+        }
+        svg.group("fill=\"#57606a\" text-anchor=\"end\"", |svg| {
+            for (y, _, count, _) in &lines {
+                svg.text(area.right(), y + 4.3, count);
+            }
+        });
+    })
+}
+
+/// Draws a colour bar with a heading above, and below it what stands for missing values where
+/// there are any.
+pub(super) fn draw_bar(
+    svg: &mut Svg,
+    area: Rect,
+    heading: &str,
+    scale: &Scale,
+    n_missing: usize,
+) -> Result<()> {
+    let bar = Rect {
+        x: area.x,
+        y: area.y + BELOW_HEADING + 6.0,
+        width: 20.0,
+        height: 300.0,
+    };
+    in_legend(svg, area, heading, |svg| {
+        let height = bar.height / scale.colours.len() as f64;
+        for (i, colour) in scale.colours.iter().enumerate() {
+            let step = Rect {
+                y: bar.bottom() - (i + 1) as f64 * height,
+                height,
+                ..bar
+            };
+            svg.rect(
+                step,
+                &format!("fill=\"{colour}\" shape-rendering=\"crispEdges\""),
+            );
+        }
+        let y_of = |fraction: f64| bar.bottom() - fraction * bar.height;
+        svg.group("stroke=\"#8c959f\" fill=\"none\"", |svg| {
+            svg.rect(bar, "");
+            svg.lines(scale.ticks.iter().map(|(at, _)| {
+                let y = y_of(*at);
+                [(bar.right(), y), (bar.right() + 4.0, y)]
+            }));
+        });
+        for (at, label) in &scale.ticks {
+            svg.text(bar.right() + 9.0, y_of(*at) + 4.3, label);
+        }
+        if n_missing > 0 {
+            let y = bar.bottom() + 30.0;
+            let swatch = Swatch::Marker(Marker::Circle);
+            draw_swatch(svg, (bar.centre().0, y), swatch, MISSING);
+            svg.text(bar.right() + 9.0, y + 4.3, "no value");
+            svg.group("fill=\"#57606a\" text-anchor=\"end\"", |svg| {
+                svg.text(area.right(), y + 4.3, &grouped(n_missing));
+            });
+        }
+    })
+}
+
+/// Draws the heading and whatever is below it.
+fn in_legend(
+    svg: &mut Svg,
+    area: Rect,
+    heading: &str,
+    content: impl FnOnce(&mut Svg),
+) -> Result<()> {
+    let heading = shortened(heading, HEADING_SIZE, Weight::Bold, area.width)?;
+    let attributes = format!("class=\"legend\" font-size=\"{ENTRY_SIZE}\" fill=\"#24292f\"");
+    svg.group(&attributes, |svg| {
+        let attributes = format!("font-size=\"{HEADING_SIZE}\" font-weight=\"bold\"");
+        svg.group(&attributes, |svg| svg.text(area.x, area.y + 12.0, &heading));
+        content(svg);
+    });
+    Ok(())
+}
