@@ -12,10 +12,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{DEFAULT_RANDOM_STATE, Fraction, RuleShare};
+use crate::dynamics::{DynamicsFormat, ExportFormat};
 use crate::error::Result;
+use crate::map::{MapOptions, Variability};
 use crate::pipeline::{
-    self, ColumnNames, ConfigOptions, Console, DeviceChoice, PlotOptions, PredictOptions,
-    SelectOptions,
+    self, ColumnNames, ConfigOptions, Console, DeviceChoice, ExportOptions, MapCommandOptions,
+    PlotOptions, PredictOptions, SelectOptions,
 };
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
@@ -50,6 +52,42 @@ enum Command {
     },
     /// Print the JSON Schema of the config, for editors.
     Schema,
+    /// Write training dynamics as another program's files.
+    Export {
+        /// A run of ours, or dynamics of another program: a file or a folder.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        /// Who wrote the dynamics.
+        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = DYNAMICS_FORMATS)]
+        format: String,
+        /// Whose files to write.
+        #[arg(long, value_name = "FORMAT")]
+        to: ExportFormat,
+        /// The folder for the files.
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Make a data map of training dynamics, whoever recorded them.
+    Map {
+        /// A run of ours, or dynamics of another program: a file or a folder.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        /// Who wrote the dynamics.
+        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = DYNAMICS_FORMATS)]
+        format: String,
+        /// Use the first N epochs only.
+        #[arg(long, value_name = "N")]
+        burn_out: Option<usize>,
+        /// Widen the variability by its confidence interval, as the paper's code does.
+        #[arg(long)]
+        include_ci: bool,
+        /// Write tables, but draw nothing.
+        #[arg(long)]
+        no_plots: bool,
+        /// The folder for the map's tables and pictures.
+        #[arg(long, value_name = "DIR", default_value = "data_map")]
+        output: PathBuf,
+    },
     /// Label new texts with a trained model.
     Predict {
         #[command(flatten)]
@@ -173,6 +211,18 @@ impl From<SelectArguments> for SelectOptions {
     }
 }
 
+/// What `--format` takes.
+const DYNAMICS_FORMATS: [&str; 6] = [
+    "auto", "enginora", "allenai", "trustai", "cleanlab", "table",
+];
+
+/// The format of that name; none for `auto`.
+fn dynamics_format(name: &str) -> Option<DynamicsFormat> {
+    DynamicsFormat::ALL
+        .into_iter()
+        .find(|format| format.name() == name)
+}
+
 #[derive(Debug, Args)]
 struct ModelArguments {
     /// A run, an output folder, or a model folder in Hugging Face's layout.
@@ -254,6 +304,15 @@ impl FromStr for DeviceChoice {
     }
 }
 
+impl FromStr for ExportFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|format| format.name() == text);
+        known.ok_or_else(|| format!("allowed: {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -317,6 +376,38 @@ fn run(command: Command, console: &Console) -> Result<()> {
             y,
             color,
             condition,
+            output,
+        }),
+        Command::Export {
+            path,
+            format,
+            to,
+            output,
+        } => pipeline::run_export(&ExportOptions {
+            path,
+            format: dynamics_format(&format),
+            to,
+            output,
+        }),
+        Command::Map {
+            path,
+            format,
+            burn_out,
+            include_ci,
+            no_plots,
+            output,
+        } => pipeline::run_map(&MapCommandOptions {
+            path,
+            format: dynamics_format(&format),
+            map: MapOptions {
+                burn_out,
+                variability: if include_ci {
+                    Variability::WithConfidenceInterval
+                } else {
+                    Variability::Plain
+                },
+            },
+            plots: !no_plots,
             output,
         }),
         Command::Schema => {

@@ -140,6 +140,19 @@ impl Table {
         }
     }
 
+    /// Whether a column holds whole numbers, and not texts that look like them.
+    pub fn are_integers(&self, name: &str) -> bool {
+        matches!(self.column(name), Some(Column::Integer(_)))
+    }
+
+    /// A column's lists of numbers. None for a column that is missing or holds anything else.
+    pub fn lists(&self, name: &str) -> Option<Vec<Vec<f64>>> {
+        match self.column(name)? {
+            Column::RealList(v) => Some(v.clone()),
+            _ => None,
+        }
+    }
+
     fn column(&self, name: &str) -> Option<&Column> {
         self.columns
             .iter()

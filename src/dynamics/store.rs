@@ -8,10 +8,11 @@ use arrow_array::types::Float32Type;
 use arrow_array::{
     Array, ArrayRef, Float32Array, ListArray, RecordBatch, StringArray, UInt32Array,
 };
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 
 use crate::data::{ExampleIndex, ParquetBatches};
+use crate::dynamics::training_dynamics::{Builder, Row, TrainingDynamics, ValueKind};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 
@@ -19,16 +20,73 @@ use crate::fsio;
 const ROWS_PER_CHUNK: usize = 8192;
 
 /// One example in one epoch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EpochRow {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochRow<'a> {
     /// Its row in the training file.
     pub index: ExampleIndex,
     /// Its id.
-    pub guid: String,
+    pub guid: &'a str,
     /// Its class index.
     pub gold: u32,
     /// What the model said of each of the C classes.
-    pub logits: Vec<f32>,
+    pub logits: &'a [f32],
+}
+
+/// Some rows of an epoch that follow each other.
+#[derive(Debug, Clone)]
+pub struct EpochChunk {
+    index: UInt32Array,
+    guid: StringArray,
+    gold: UInt32Array,
+    logits: ListArray,
+    values: Float32Array,
+}
+
+impl EpochChunk {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One row.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn row(&self, row: usize) -> EpochRow<'_> {
+        let ends = &self.logits.value_offsets()[row..=row + 1];
+        EpochRow {
+            index: self.index.value(row),
+            guid: self.guid.value(row),
+            gold: self.gold.value(row),
+            logits: &self.values.values()[ends[0] as usize..ends[1] as usize],
+        }
+    }
+
+    /// The columns of a batch, if they are what they should be.
+    fn of(batch: &RecordBatch) -> Option<Self> {
+        fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Option<A> {
+            let array = batch.column_by_name(name)?;
+            (array.null_count() == 0).then_some(())?;
+            array.as_any().downcast_ref::<A>().cloned()
+        }
+        let logits: ListArray = column(batch, "logits")?;
+        let values = logits.values().as_any().downcast_ref::<Float32Array>()?;
+        if values.null_count() > 0 {
+            return None;
+        }
+        Some(Self {
+            index: column(batch, "index")?,
+            guid: column(batch, "guid")?,
+            gold: column(batch, "gold")?,
+            values: values.clone(),
+            logits,
+        })
+    }
 }
 
 /// Writes one epoch, all or nothing: rows in the order of `indices`, which is ascending;
@@ -101,11 +159,10 @@ pub fn epoch_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(epochs.into_iter().map(|(_, path)| path).collect())
 }
 
-/// The rows of one epoch, in the order of the file, with memory for one chunk.
+/// The rows of one epoch in chunks, in the order of the file, with memory for one of them.
 pub struct EpochReader {
     path: PathBuf,
     batches: ParquetBatches,
-    rows: std::vec::IntoIter<EpochRow>,
 }
 
 impl EpochReader {
@@ -117,79 +174,76 @@ impl EpochReader {
         let path = epoch.join("part-0.parquet");
         let file = File::open(&path).map_err(|e| Error::reading(&path, &e))?;
         let batches = ParquetBatches::open(file, ROWS_PER_CHUNK).map_err(|e| wrong(&path, &e))?;
-        Ok(Self {
-            path,
-            batches,
-            rows: Vec::new().into_iter(),
-        })
-    }
-
-    fn next_chunk(&mut self) -> Result<bool> {
-        let Some(batch) = self.batches.next() else {
-            return Ok(false);
-        };
-        let batch = batch.map_err(|e| wrong(&self.path, &e))?;
-        let rows = rows_of(&batch).ok_or_else(|| {
-            wrong(
-                &self.path,
-                &"it lacks `index`, `guid`, `gold` or `logits`, or one is of another type",
-            )
-        })?;
-        self.rows = rows.into_iter();
-        Ok(true)
+        Ok(Self { path, batches })
     }
 }
 
 impl Iterator for EpochReader {
-    type Item = Result<EpochRow>;
+    type Item = Result<EpochChunk>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(row) = self.rows.next() {
-                return Some(Ok(row));
-            }
-            match self.next_chunk() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        let batch = match self.batches.next()? {
+            Ok(batch) => batch,
+            Err(error) => return Some(Err(wrong(&self.path, &error))),
+        };
+        let lacks = "it lacks `index`, `guid`, `gold` or `logits`, or one is of another type";
+        Some(EpochChunk::of(&batch).ok_or_else(|| wrong(&self.path, &lacks)))
     }
 }
 
-fn rows_of(batch: &RecordBatch) -> Option<Vec<EpochRow>> {
-    let column = |name: &str, kind: &dyn Fn(&DataType) -> bool| {
-        batch
-            .column_by_name(name)
-            .filter(|array| kind(array.data_type()) && array.null_count() == 0)
-    };
-    let is_u32 = |t: &DataType| *t == DataType::UInt32;
-    let index = column("index", &is_u32)?
-        .as_any()
-        .downcast_ref::<UInt32Array>()?;
-    let gold = column("gold", &is_u32)?
-        .as_any()
-        .downcast_ref::<UInt32Array>()?;
-    let guid = column("guid", &|t| *t == DataType::Utf8)?
-        .as_any()
-        .downcast_ref::<StringArray>()?;
-    let logits = column("logits", &|t| matches!(t, DataType::List(_)))?;
-    let logits = logits.as_any().downcast_ref::<ListArray>()?;
-    (0..batch.num_rows())
-        .map(|row| {
-            let values = logits.value(row);
-            let values = values.as_any().downcast_ref::<Float32Array>()?;
-            if values.null_count() > 0 {
-                return None;
+/// Reads all epochs of a folder, or the first `n_epochs`, into memory.
+///
+/// # Errors
+/// As [`epoch_folders`] and [`EpochReader`]; epochs that do not hold the same examples.
+pub(super) fn read_all(folder: &Path, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
+    let mut folders = epoch_folders(folder)?;
+    folders.truncate(n_epochs.unwrap_or(usize::MAX));
+    let mut dynamics = Builder::new(ValueKind::Logits);
+    let mut indices = Vec::new();
+    for (epoch, folder) in folders.iter().enumerate() {
+        let differs = |message| Error::data(Problem::new(message).in_file(folder));
+        let mut values = Vec::new();
+        for chunk in EpochReader::open(folder)? {
+            let chunk = chunk?;
+            for row in (0..chunk.len()).map(|row| chunk.row(row)) {
+                values.clear();
+                values.extend(row.logits.iter().map(|x| f64::from(*x)));
+                let guid_is_number = is_canonical_number(row.guid);
+                let recorded = Row {
+                    guid: row.guid,
+                    guid_is_number,
+                    gold: row.gold,
+                    noisy_label: 0,
+                    values: &values,
+                };
+                let n_known = dynamics.len();
+                let position = dynamics.position(&recorded);
+                if dynamics.len() > n_known {
+                    if epoch > 0 {
+                        return Err(differs(format!("`{}` is not in the first epoch", row.guid)));
+                    }
+                    indices.push(row.index);
+                }
+                dynamics.put(epoch, position, &recorded).map_err(differs)?;
             }
-            Some(EpochRow {
-                index: index.value(row),
-                guid: guid.value(row).to_owned(),
-                gold: gold.value(row),
-                logits: values.values().to_vec(),
-            })
-        })
-        .collect()
+        }
+        if let Some(guid) = dynamics.gap(epoch) {
+            return Err(differs(format!(
+                "it lacks `{guid}`, which another epoch has"
+            )));
+        }
+    }
+    let mut dynamics = dynamics.finish();
+    for (example, index) in dynamics.examples.iter_mut().zip(indices) {
+        example.index = index;
+    }
+    Ok(dynamics)
+}
+
+/// Whether an id is a whole number as programs write one, so that it comes back the same.
+pub fn is_canonical_number(guid: &str) -> bool {
+    guid.parse::<i64>()
+        .is_ok_and(|number| number.to_string() == guid)
 }
 
 fn wrong(path: &Path, message: &dyn std::fmt::Display) -> Error {

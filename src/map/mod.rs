@@ -1,18 +1,24 @@
 //! The data map: training dynamics to one point per training example.
 
 mod condition;
+mod exports;
 mod signals;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rayon::prelude::*;
 
 pub use condition::Condition;
+pub use exports::{write_td_metrics, write_trustai_header, write_trustai_rows};
 pub use signals::{Accumulator, Forgetfulness, Signals, Variability};
 pub use table::{MapFile, MapTable, map_table, read_map, read_map_column, write_map};
 
-use crate::data::ExampleIndex;
-use crate::dynamics::{EpochReader, EpochRow, epoch_folders};
-use crate::error::{Error, Problem, Result};
+use crate::dynamics::{
+    DynamicsFiles, EpochChunk, EpochReader, RecordedExample, TrainingDynamics, ValueKind,
+    epoch_folders, is_canonical_number,
+};
+use crate::error::{Error, ErrorKind, Problem, Result};
 
 /// A data map: the points of all examples, in the order of the example index.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,77 +32,203 @@ pub struct DataMap {
 /// One example on the map.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// The example's row in the training file.
-    pub index: ExampleIndex,
-    /// The example's id.
-    pub guid: String,
-    /// The example's class index.
-    pub gold: u32,
+    /// Which example it is.
+    pub example: RecordedExample,
     /// Where it lies, and what else is known of it.
     pub signals: Signals,
 }
 
-/// Makes the map of a dynamics folder from its first `burn_out` epochs, or from all.
-///
-/// The epochs are read side by side, with memory for one chunk of each.
+/// How a map is made of dynamics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapOptions {
+    /// How many epochs are used, from the first on, at least 1; all, where none is said.
+    pub burn_out: Option<usize>,
+    /// How variability is computed.
+    pub variability: Variability,
+}
+
+/// Examples whose points are made at a time.
+const POINTS_PER_PART: usize = 1 << 14;
+
+/// Makes the map of a dynamics folder of ours from its first `burn_out` epochs, or from all.
 ///
 /// # Errors
-/// A missing folder or file, a `burn_out` of 0, epochs that do not hold the same examples in
-/// the same order, logits that are not finite numbers of one set of classes.
+/// As [`map_in_parts`].
 pub fn map_of_dynamics(
     folder: &Path,
     burn_out: Option<usize>,
     variability: Variability,
 ) -> Result<DataMap> {
+    let options = MapOptions {
+        burn_out,
+        variability,
+    };
+    let mut points = Vec::new();
+    let files = DynamicsFiles::Enginora(folder.to_owned());
+    let n_epochs = map_in_parts(&files, options, |mut part| {
+        points.append(&mut part);
+        Ok(())
+    })?;
+    Ok(DataMap { n_epochs, points })
+}
+
+/// Makes the map of dynamics a part at a time, in the order of the example index, and hands each
+/// part to `take`; the number of epochs.
+///
+/// The epochs of a run of ours are read side by side, with memory for one chunk of each; what
+/// other programs wrote is read as a whole.
+///
+/// # Errors
+/// A missing folder or file, a `burn_out` of 0, epochs that do not hold the same examples (ours:
+/// in the same order), values that are not finite numbers of one set of classes; what `take`
+/// returns.
+pub fn map_in_parts(
+    files: &DynamicsFiles,
+    options: MapOptions,
+    mut take: impl FnMut(Vec<Point>) -> Result<()>,
+) -> Result<usize> {
+    if let DynamicsFiles::Enginora(folder) = files {
+        return side_by_side(folder, options, take);
+    }
+    if options.burn_out == Some(0) {
+        let problem = Problem::new("a burn-out of 0 leaves no epoch");
+        return Err(Error::new(ErrorKind::Usage, problem));
+    }
+    let dynamics = files.read(options.burn_out)?;
+    let n_examples = dynamics.examples.len();
+    for first in (0..n_examples).step_by(POINTS_PER_PART) {
+        let part = first..(first + POINTS_PER_PART).min(n_examples);
+        let points = part.into_par_iter().map(|position| Point {
+            example: dynamics.examples[position].clone(),
+            signals: signals_of(&dynamics, position, options.variability),
+        });
+        take(points.collect())?;
+    }
+    Ok(dynamics.epochs.len())
+}
+
+fn signals_of(dynamics: &TrainingDynamics, position: usize, variability: Variability) -> Signals {
+    let gold = dynamics.examples[position].gold as usize;
+    let mut accumulator = Accumulator::default();
+    for values in dynamics.of_example(position) {
+        match dynamics.kind {
+            ValueKind::Logits => accumulator.add_logits(values, gold),
+            ValueKind::Probabilities => accumulator.add_probabilities(values, gold),
+        }
+    }
+    accumulator.signals(variability)
+}
+
+/// An epoch that is being read.
+struct OpenEpoch<'a> {
+    folder: &'a Path,
+    reader: EpochReader,
+    chunk: Option<EpochChunk>,
+    /// The first row of the chunk that is not used yet.
+    at: usize,
+}
+
+impl OpenEpoch<'_> {
+    /// How many rows there are to use; none at the end.
+    fn n_ready(&mut self) -> Result<usize> {
+        while self
+            .chunk
+            .as_ref()
+            .is_none_or(|chunk| chunk.len() == self.at)
+        {
+            self.at = 0;
+            self.chunk = self.reader.next().transpose()?;
+            if self.chunk.is_none() {
+                return Ok(0);
+            }
+        }
+        Ok(self.chunk.as_ref().map_or(0, EpochChunk::len) - self.at)
+    }
+}
+
+fn side_by_side(
+    folder: &Path,
+    options: MapOptions,
+    mut take: impl FnMut(Vec<Point>) -> Result<()>,
+) -> Result<usize> {
     let mut folders = epoch_folders(folder)?;
-    folders.truncate(burn_out.unwrap_or(usize::MAX));
+    folders.truncate(options.burn_out.unwrap_or(usize::MAX));
     if folders.is_empty() {
         return Err(differs(folder, "`burn_out` is 0, which leaves no epoch"));
     }
+    let open = |folder| {
+        Ok(OpenEpoch {
+            folder,
+            reader: EpochReader::open(folder)?,
+            chunk: None,
+            at: 0,
+        })
+    };
     let mut epochs = folders
         .iter()
-        .map(|folder| EpochReader::open(folder))
+        .map(|folder| open(folder.as_path()))
         .collect::<Result<Vec<_>>>()?;
-    let mut points: Vec<Point> = Vec::new();
+    let mut first_point: Option<Point> = None;
     loop {
-        let rows: Vec<Option<EpochRow>> = epochs
-            .iter_mut()
-            .map(|epoch| epoch.next().transpose())
-            .collect::<Result<_>>()?;
-        let Some(rows) = rows.iter().cloned().collect::<Option<Vec<EpochRow>>>() else {
-            if let Some(at) = rows.iter().position(Option::is_some) {
-                return Err(differs(
+        let n_ready: Vec<Result<usize>> = epochs.par_iter_mut().map(OpenEpoch::n_ready).collect();
+        let n_ready: Vec<usize> = n_ready.into_iter().collect::<Result<_>>()?;
+        let n_rows = n_ready.iter().copied().min().unwrap_or(0);
+        if n_rows == 0 {
+            return match n_ready.iter().position(|n| *n > 0) {
+                Some(at) => Err(differs(
                     &folders[at],
                     "it has more examples than another epoch",
-                ));
-            }
-            break;
-        };
-        let point = point(&rows, &folders, variability)?;
-        let classes = |point: &Point| point.signals.pred_dist.len();
-        if let Some(first) = points.first().filter(|p| classes(p) != classes(&point)) {
-            let message = format!(
-                "`{}` has logits of {} classes, `{}` of {}",
-                point.guid,
-                classes(&point),
-                first.guid,
-                classes(first)
-            );
-            return Err(differs(&folders[0], &message));
+                )),
+                None => Ok(folders.len()),
+            };
         }
-        points.push(point);
+        let rows: Vec<(&Path, &EpochChunk, usize)> = epochs
+            .iter()
+            .filter_map(|epoch| Some((epoch.folder, epoch.chunk.as_ref()?, epoch.at)))
+            .collect();
+        let points: Vec<Result<Point>> = (0..n_rows)
+            .into_par_iter()
+            .map(|i| point(&rows, i, options.variability))
+            .collect();
+        let points = points.into_iter().collect::<Result<Vec<_>>>()?;
+        check_classes(&points, &mut first_point, &folders[0])?;
+        take(points)?;
+        for epoch in &mut epochs {
+            epoch.at += n_rows;
+        }
     }
-    Ok(DataMap {
-        n_epochs: folders.len(),
-        points,
-    })
 }
 
-/// The point of one example from its rows in all epochs.
-fn point(rows: &[EpochRow], folders: &[PathBuf], variability: Variability) -> Result<Point> {
-    let first = &rows[0];
+/// Sees that all points have as many classes as the first.
+fn check_classes(points: &[Point], first: &mut Option<Point>, folder: &Path) -> Result<()> {
+    let classes = |point: &Point| point.signals.pred_dist.len();
+    for point in points {
+        let first = first.get_or_insert_with(|| point.clone());
+        if classes(first) != classes(point) {
+            let message = format!(
+                "`{}` has logits of {} classes, `{}` of {}",
+                point.example.guid,
+                classes(point),
+                first.example.guid,
+                classes(first)
+            );
+            return Err(differs(folder, &message));
+        }
+    }
+    Ok(())
+}
+
+/// The point of one example from its row in each epoch, the `i`-th that is not used yet.
+fn point(
+    epochs: &[(&Path, &EpochChunk, usize)],
+    i: usize,
+    variability: Variability,
+) -> Result<Point> {
+    let (_, chunk, at) = epochs[0];
+    let first = chunk.row(at + i);
     let mut accumulator = Accumulator::default();
-    for (row, folder) in rows.iter().zip(folders) {
+    for (folder, chunk, at) in epochs {
+        let row = chunk.row(at + i);
         if row.index != first.index
             || row.guid != first.guid
             || row.gold != first.gold
@@ -113,12 +245,16 @@ fn point(rows: &[EpochRow], folders: &[PathBuf], variability: Variability) -> Re
             );
             return Err(differs(folder, &message));
         }
-        accumulator.add_logits(&row.logits, row.gold as usize);
+        accumulator.add_logits(row.logits, row.gold as usize);
     }
     Ok(Point {
-        index: first.index,
-        guid: first.guid.clone(),
-        gold: first.gold,
+        example: RecordedExample {
+            guid: first.guid.to_owned(),
+            guid_is_number: is_canonical_number(first.guid),
+            index: first.index,
+            gold: first.gold,
+            noisy_label: 0,
+        },
         signals: accumulator.signals(variability),
     })
 }

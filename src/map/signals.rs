@@ -4,7 +4,7 @@
 //! section 2): confidence is the mean of `p_e`, variability its population standard deviation,
 //! correctness the number of epochs whose prediction is right.
 
-use crate::metrics::{argmax, softmax_f64};
+use crate::metrics::argmax;
 
 /// What is known of one example; probabilities lie in [0, 1], logarithms are natural.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Signals {
     /// Population standard deviation of the gold class's probability, in [0, 0.5]; up to 0.56
     /// [with the confidence interval](Variability::WithConfidenceInterval).
     pub variability: f64,
+    /// Population variance of the gold class's probability, in [0, 0.25].
+    pub label_var: f64,
     /// Epochs in which the prediction was right, 0 to E.
     pub correctness: u32,
     /// How often the example was forgotten.
@@ -43,6 +45,8 @@ pub struct Signals {
     pub min_label_probs: f64,
     /// How often each of the C classes was predicted.
     pub pred_dist: Vec<u32>,
+    /// The class that was predicted in each of the E epochs.
+    pub predictions: Vec<u32>,
 }
 
 /// How often an example was right in one epoch and wrong in the next (Toneva et al. 2019).
@@ -88,11 +92,15 @@ pub struct Accumulator {
     first_forget: u32,
     first_learn: u32,
     was_right: bool,
-    margin: f64,
+    /// None as soon as an epoch has no logits.
+    margin: Option<f64>,
     el2n: f64,
     loss: f64,
     mean_prediction: Vec<f64>,
     pred_dist: Vec<u32>,
+    predictions: Vec<u32>,
+    /// Room for the probabilities of one epoch.
+    probabilities: Vec<f64>,
 }
 
 impl Accumulator {
@@ -103,24 +111,42 @@ impl Accumulator {
     /// # Panics
     /// If `gold` is not below C.
     pub fn add_logits<T: Copy + PartialOrd + Into<f64>>(&mut self, logits: &[T], gold: usize) {
-        let probabilities = softmax_f64(logits);
+        let gold_logit: f64 = logits[gold].into();
         let largest =
             |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
         let max = largest(&mut logits.iter().map(|x| (*x).into()));
-        let log_sum: f64 = logits
-            .iter()
-            .map(|x| ((*x).into() - max).exp())
-            .sum::<f64>()
-            .ln();
-        let gold_logit: f64 = logits[gold].into();
         let others = logits
             .iter()
             .enumerate()
             .filter(|(class, _)| *class != gold);
         let largest_other = largest(&mut others.map(|(_, x)| (*x).into()));
-        self.margin += gold_logit - largest_other;
-        self.loss += max + log_sum - gold_logit;
+        let mut probabilities = std::mem::take(&mut self.probabilities);
+        probabilities.clear();
+        probabilities.extend(logits.iter().map(|x| ((*x).into() - max).exp()));
+        let sum: f64 = probabilities.iter().sum();
+        for probability in &mut probabilities {
+            *probability /= sum;
+        }
+        if self.n_epochs == 0 {
+            self.margin = Some(0.0);
+        }
+        if let Some(margin) = &mut self.margin {
+            *margin += gold_logit - largest_other;
+        }
+        self.loss += max + sum.ln() - gold_logit;
         self.add(&probabilities, argmax(logits), gold);
+        self.probabilities = probabilities;
+    }
+
+    /// Takes in the probabilities of one epoch: C numbers in [0, 1] with the sum 1, of which
+    /// `gold` is the true class's.
+    ///
+    /// # Panics
+    /// If `gold` is not below C.
+    pub fn add_probabilities(&mut self, probabilities: &[f64], gold: usize) {
+        self.margin = None;
+        self.loss -= probabilities[gold].ln();
+        self.add(probabilities, argmax(probabilities), gold);
     }
 
     fn add(&mut self, probabilities: &[f64], predicted: usize, gold: usize) {
@@ -165,6 +191,7 @@ impl Accumulator {
             *sum += q;
         }
         self.pred_dist[predicted] += 1;
+        self.predictions.push(predicted as u32);
     }
 
     /// The signals of the epochs so far, of which there is at least one.
@@ -189,13 +216,14 @@ impl Accumulator {
         Signals {
             confidence,
             variability: widened.sqrt(),
+            label_var: variance,
             correctness: self.correctness,
             forgetfulness: match self.correctness {
                 0 => Forgetfulness::NeverLearnt,
                 _ => Forgetfulness::Times(self.forgotten),
             },
             threshold_closeness: confidence * (1.0 - confidence),
-            aum: Some(self.margin / n),
+            aum: self.margin.map(|sum| sum / n),
             el2n: self.el2n / n,
             entropy,
             loss: self.loss / n,
@@ -206,6 +234,7 @@ impl Accumulator {
             max_label_probs: self.max,
             min_label_probs: self.min,
             pred_dist: self.pred_dist.clone(),
+            predictions: self.predictions.clone(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::{Column, ExampleIndex, Table};
 use crate::error::{Error, Problem, Result};
-use crate::map::{DataMap, Point};
+use crate::map::Point;
 
 /// Writes the [`map_table`] in the format of the extension.
 ///
@@ -13,22 +13,22 @@ use crate::map::{DataMap, Point};
 ///
 /// # Errors
 /// An extension that names no format, or a file that cannot be written.
-pub fn write_map(map: &DataMap, labels: &[String], path: &Path) -> Result<()> {
-    map_table(map, labels).write(path)
+pub fn write_map(points: &[Point], labels: &[String], path: &Path) -> Result<()> {
+    map_table(points, labels).write(path)
 }
 
 /// A map as a table, one row per example; `labels` are the names of the classes.
 ///
 /// # Panics
 /// If a point's class has no name: that is a bug of the caller.
-pub fn map_table(map: &DataMap, labels: &[String]) -> Table {
-    let integers = |f: &dyn Fn(&Point) -> i64| Column::Integer(map.points.iter().map(f).collect());
-    let reals = |f: &dyn Fn(&Point) -> f64| Column::Real(map.points.iter().map(f).collect());
-    let texts = |f: &dyn Fn(&Point) -> String| Column::Text(map.points.iter().map(f).collect());
+pub fn map_table(points: &[Point], labels: &[String]) -> Table {
+    let integers = |f: &dyn Fn(&Point) -> i64| Column::Integer(points.iter().map(f).collect());
+    let reals = |f: &dyn Fn(&Point) -> f64| Column::Real(points.iter().map(f).collect());
+    let texts = |f: &dyn Fn(&Point) -> String| Column::Text(points.iter().map(f).collect());
     Table::new()
-        .with("guid", texts(&|p| p.guid.clone()))
-        .with("index", integers(&|p| i64::from(p.index)))
-        .with("label", texts(&|p| labels[p.gold as usize].clone()))
+        .with("guid", texts(&|p| p.example.guid.clone()))
+        .with("index", integers(&|p| i64::from(p.example.index)))
+        .with("label", texts(&|p| labels[p.example.gold as usize].clone()))
         .with("confidence", reals(&|p| p.signals.confidence))
         .with("variability", reals(&|p| p.signals.variability))
         .with(

@@ -7,8 +7,10 @@ mod curriculum;
 #[cfg(feature = "hub")]
 mod download;
 mod dvc;
+mod export_command;
 mod find_map;
 mod inputs;
+mod map;
 mod model_source;
 mod plot;
 mod predict;
@@ -23,9 +25,11 @@ mod stages;
 mod summary;
 mod tracking;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use console::Console;
+pub use export_command::{ExportOptions, run_export};
+pub use map_command::{MapCommandOptions, run_map};
 pub use plot::{PlotOptions, run_plot};
 pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
 pub use select::{SelectOptions, run_select};
@@ -33,7 +37,7 @@ pub use select::{SelectOptions, run_select};
 use crate::config::{Config, LoadedConfig, SelectorSpec};
 use crate::dynamics::Recorder;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::map::{DataMap, Variability, map_of_dynamics, map_table};
+use crate::map::{DataMap, Point, Variability, map_of_dynamics, map_table};
 use crate::nn::CrossEntropy;
 use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use crate::report::raster;
@@ -239,38 +243,46 @@ fn make_map(config: &Config, inputs: &Inputs, run: &RunFolder) -> Result<DataMap
         tracing::warn!("a map of one epoch has variability 0 everywhere: train for more epochs");
     }
     let labels = inputs.labels.names();
-    let mut table = map_table(&map, labels);
-    let indices = map.points.iter().map(|point| point.index);
+    let mut table = map_table(&map.points, labels);
+    let indices = map.points.iter().map(|point| point.example.index);
     if let Some(true_labels) = inputs.training.true_label_column(indices, labels) {
         table = table.with("true_label", true_labels);
     }
     table.write(&run.result_path(&config.training.data_cartography_results))?;
-    let points: Vec<FigurePoint> = map
-        .points
-        .iter()
-        .map(|point| FigurePoint {
-            confidence: point.signals.confidence,
-            variability: point.signals.variability,
-            correctness: point.signals.correctness,
-        })
-        .collect();
+    let points: Vec<FigurePoint> = map.points.iter().map(figure_point).collect();
     let file = inputs
         .training
         .path
         .file_name()
         .unwrap_or_default()
         .to_string_lossy();
-    let svg = data_map_svg(&MapFigure {
-        title: &format!("Data map of {file}"),
-        n_epochs: map.n_epochs,
-        points: &points,
-    })?;
-    crate::fsio::write(&run.path().join("data_map.svg"), svg.as_bytes())?;
-    crate::fsio::write(
-        &run.path().join("data_map.png"),
-        &raster::png(&svg, PICTURE_SCALE)?,
+    draw_map(
+        &format!("Data map of {file}"),
+        map.n_epochs,
+        &points,
+        run.path(),
     )?;
     Ok(map)
+}
+
+fn figure_point(point: &Point) -> FigurePoint {
+    FigurePoint {
+        confidence: point.signals.confidence,
+        variability: point.signals.variability,
+        correctness: point.signals.correctness,
+    }
+}
+
+/// Draws the map as `data_map.svg` and `data_map.png`.
+fn draw_map(title: &str, n_epochs: usize, points: &[FigurePoint], folder: &Path) -> Result<()> {
+    let svg = data_map_svg(&MapFigure {
+        title,
+        n_epochs,
+        points,
+    })?;
+    crate::fsio::write(&folder.join("data_map.svg"), svg.as_bytes())?;
+    let pixels = raster::png(&svg, PICTURE_SCALE)?;
+    crate::fsio::write(&folder.join("data_map.png"), &pixels)
 }
 
 /// The selectors of a config section, which were checked when the config was read.

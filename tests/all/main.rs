@@ -6,6 +6,7 @@ mod bootstrap;
 mod condition;
 mod config;
 mod data;
+mod dynamics;
 mod fsio;
 #[cfg(feature = "hub")]
 mod hub;

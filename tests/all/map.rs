@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use enginora_rs::dynamics::{EpochReader, write_epoch};
+use enginora_rs::dynamics::{EpochReader, RecordedExample, write_epoch};
 use enginora_rs::error::ErrorKind;
 use enginora_rs::map::{Accumulator, DataMap, Forgetfulness, Point, Signals, Variability};
 use enginora_rs::map::{map_of_dynamics, read_map, write_map};
@@ -267,9 +267,13 @@ impl OnDisk {
                 accumulator.add_logits(&logits[3 * i..3 * i + 3], self.gold[i] as usize);
             }
             Point {
-                index: 2 * i as u32 + 1,
-                guid: self.guids[i].clone(),
-                gold: self.gold[i],
+                example: RecordedExample {
+                    guid: self.guids[i].clone(),
+                    guid_is_number: false,
+                    index: 2 * i as u32 + 1,
+                    gold: self.gold[i],
+                    noisy_label: 0,
+                },
                 signals: accumulator.signals(variability),
             }
         });
@@ -298,15 +302,13 @@ fn the_map_of_files_is_the_map_of_their_logits() {
             assert!(got == dynamics.map(n_epochs, variability));
         }
     }
-    let row = EpochReader::open(&dynamics.scratch.at("epoch=2"))
+    let chunk = EpochReader::open(&dynamics.scratch.at("epoch=2"))
         .unwrap()
-        .nth(9_000);
-    let row = row.unwrap().unwrap();
-    assert_eq!(
-        (row.index, row.guid.as_str(), row.gold),
-        (18_001, "ex 9000, é", 0)
-    );
-    assert_eq!(row.logits, dynamics.logits[2][27_000..27_003]);
+        .nth(1);
+    let chunk = chunk.unwrap().unwrap();
+    let row = chunk.row(9_000 - 8_192);
+    assert_eq!((row.index, row.guid, row.gold), (18_001, "ex 9000, é", 0));
+    assert_eq!(row.logits, &dynamics.logits[2][27_000..27_003]);
 }
 
 #[test]
@@ -417,7 +419,7 @@ fn a_map_comes_back_from_every_format() {
     let labels = ["no", "yes", "it, depends"].map(String::from);
     for extension in ["parquet", "csv", "tsv", "jsonl", "pickle"] {
         let path = dynamics.scratch.at(&format!("map.{extension}"));
-        write_map(&map, &labels, &path).unwrap();
+        write_map(&map.points, &labels, &path).unwrap();
         let got = read_map(&path).unwrap();
         assert_eq!(got.guids, dynamics.guids);
         let points = map.points.iter().map(|p| &p.signals);

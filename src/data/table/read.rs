@@ -21,8 +21,8 @@ impl Table {
     /// Values keep the type that they have in the file: JSON, pickle and Parquet tell the text
     /// `007` from a number. Cells of CSV and TSV are texts; [`Table::reals`] reads them as
     /// numbers. Whole numbers are [`Column::Integer`], numbers [`Column::Real`] with NaN where
-    /// one is missing, everything else [`Column::Text`]; columns of lists and objects are left
-    /// out.
+    /// one is missing, lists of numbers [`Column::RealList`], everything else [`Column::Text`];
+    /// columns of other lists and of objects are left out.
     ///
     /// # Errors
     /// A missing file, an extension that names no format, or content that is not a table.
@@ -105,7 +105,8 @@ fn from_rows(rows: Vec<Map<String, Value>>, path: &Path) -> Result<Table> {
     })
 }
 
-/// The narrowest column that holds all values; none for lists and objects.
+/// The narrowest column that holds all values; none for objects and lists of other things than
+/// numbers.
 fn column_of_values(values: &[Value]) -> Option<Column> {
     let integers: Option<Vec<i64>> = values.iter().map(Value::as_i64).collect();
     if let Some(integers) = integers {
@@ -114,6 +115,11 @@ fn column_of_values(values: &[Value]) -> Option<Column> {
     let reals: Option<Vec<f64>> = values.iter().map(real).collect();
     if let Some(reals) = reals {
         return Some(Column::Real(reals));
+    }
+    if matches!(values, [Value::Array(_), ..]) {
+        let list = |value: &Value| value.as_array()?.iter().map(real).collect();
+        let lists: Option<Vec<Vec<f64>>> = values.iter().map(list).collect();
+        return lists.map(Column::RealList);
     }
     let texts: Option<Vec<String>> = values
         .iter()
@@ -196,7 +202,31 @@ fn column_of_arrays(kind: &DataType, parts: &[ArrayRef]) -> Option<Column> {
         }
         DataType::Float64 => Column::Real(values!(Float64Array, f64::NAN, |x| x)),
         DataType::Float32 => Column::Real(values!(arrow_array::Float32Array, f64::NAN, f64::from)),
+        DataType::List(_) => Column::RealList(lists_of(parts)?),
         _ => return None,
     };
     Some(column)
+}
+
+/// Lists of numbers; none for lists of anything else, and where a list is missing.
+fn lists_of(parts: &[ArrayRef]) -> Option<Vec<Vec<f64>>> {
+    let mut lists = Vec::new();
+    for part in parts {
+        let array = part.as_any().downcast_ref::<arrow_array::ListArray>()?;
+        for list in array {
+            let list = list?;
+            let numbers = list.as_any();
+            let numbers = if let Some(reals) = numbers.downcast_ref::<Float64Array>() {
+                reals.iter().map(|x| x.unwrap_or(f64::NAN)).collect()
+            } else {
+                let reals = numbers.downcast_ref::<arrow_array::Float32Array>()?;
+                reals
+                    .iter()
+                    .map(|x| x.map_or(f64::NAN, f64::from))
+                    .collect()
+            };
+            lists.push(numbers);
+        }
+    }
+    Some(lists)
 }

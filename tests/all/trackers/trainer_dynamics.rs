@@ -15,10 +15,10 @@ fn the_files_of_the_trainer_callback_make_the_map_that_numpy_computes() {
     let map = map_of_dynamics(&folder, None, Variability::Plain).unwrap();
     assert_eq!((map.n_epochs, map.points.len()), (3, 22));
     for (i, point) in map.points.iter().enumerate() {
-        assert_eq!(point.index as usize, i);
+        assert_eq!(point.example.index as usize, i);
         let got = (
-            json!(point.guid),
-            json!(point.gold),
+            json!(point.example.guid),
+            json!(point.example.gold),
             json!(point.signals.correctness),
         );
         let of = |name: &str| expected[name][i].clone();

@@ -1,0 +1,270 @@
+//! Dynamics that another program wrote, or a run of ours.
+//!
+//! ```text
+//! allenai     dynamics_epoch_N.jsonl
+//! trustai     a log of evaluations, a line each
+//! cleanlab    pred_probs_epoch_N.npy and labels.npy
+//! long_table  one row per example and epoch: Parquet, CSV, TSV, JSONL
+//! ```
+
+mod allenai;
+mod cleanlab;
+mod long_table;
+mod trustai;
+
+use std::path::{Path, PathBuf};
+
+use super::scanner::{Fault, Scanner};
+use super::training_dynamics::{Builder, TrainingDynamics};
+use crate::error::{Error, ErrorKind, Problem, Result};
+
+/// Who wrote dynamics, and so how they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DynamicsFormat {
+    /// A run of ours, or its `training_dynamics` folder.
+    Enginora,
+    /// allenai/cartography.
+    Allenai,
+    /// TrustAI.
+    Trustai,
+    /// Probabilities as for cleanlab.
+    Cleanlab,
+    /// A long table.
+    Table,
+}
+
+impl DynamicsFormat {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Enginora,
+        Self::Allenai,
+        Self::Trustai,
+        Self::Cleanlab,
+        Self::Table,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enginora => "enginora",
+            Self::Allenai => "allenai",
+            Self::Trustai => "trustai",
+            Self::Cleanlab => "cleanlab",
+            Self::Table => "table",
+        }
+    }
+}
+
+/// Dynamics on disk, found but not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DynamicsFiles {
+    /// A folder of ours, with a folder for each epoch.
+    Enginora(PathBuf),
+    /// allenai's files, epoch after epoch.
+    Allenai(Vec<PathBuf>),
+    /// TrustAI's log.
+    Trustai(PathBuf),
+    /// Probabilities, epoch after epoch; labels are beside them.
+    Cleanlab(Vec<PathBuf>),
+    /// A long table.
+    Table(PathBuf),
+}
+
+impl DynamicsFiles {
+    /// Finds the dynamics at `path`, a file or folder, written in `format` or in whichever it is.
+    ///
+    /// In a run's folder they are those in `training_dynamics`, in the folder of allenai's
+    /// scripts, too.
+    ///
+    /// # Errors
+    /// Nothing there ([`ErrorKind::MissingInput`]); nothing of the format, or of any; an epoch
+    /// that is missing.
+    pub fn find(path: &Path, format: Option<DynamicsFormat>) -> Result<Self> {
+        let kind = std::fs::metadata(path).map_err(|e| Error::reading(path, &e))?;
+        let formats = match &format {
+            Some(format) => std::slice::from_ref(format),
+            None => &DynamicsFormat::ALL,
+        };
+        for format in formats {
+            let found = if kind.is_dir() {
+                in_folder(path, *format)?
+            } else {
+                as_file(path, *format, formats.len() == 1)?
+            };
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
+        let what = match format {
+            Some(format) => format!("no training dynamics of the format `{}`", format.name()),
+            None => "no training dynamics of any known format".to_owned(),
+        };
+        let hint = "expected: a run of ours, or a folder of `epoch=N`, `dynamics_epoch_N.jsonl` or `pred_probs_epoch_N.npy`, or a log of evaluations (.json, .jsonl), or a long table (.parquet, .csv, .tsv, .jsonl); `--format` says which";
+        Err(Error::data(Problem::new(what).in_file(path).hint(hint)))
+    }
+
+    /// Who wrote them.
+    pub fn format(&self) -> DynamicsFormat {
+        match self {
+            Self::Enginora(_) => DynamicsFormat::Enginora,
+            Self::Allenai(_) => DynamicsFormat::Allenai,
+            Self::Trustai(_) => DynamicsFormat::Trustai,
+            Self::Cleanlab(_) => DynamicsFormat::Cleanlab,
+            Self::Table(_) => DynamicsFormat::Table,
+        }
+    }
+
+    /// Reads all, or the first `n_epochs` epochs (at least 1).
+    ///
+    /// # Errors
+    /// Files that cannot be read or are not what they should be: with the file and, where there
+    /// are lines, the line.
+    pub fn read(&self, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
+        let first = |files: &[PathBuf]| files.len().min(n_epochs.unwrap_or(usize::MAX));
+        match self {
+            Self::Enginora(folder) => super::store::read_all(folder, n_epochs),
+            Self::Allenai(files) => allenai::read(&files[..first(files)]),
+            Self::Trustai(path) => trustai::read(path, n_epochs),
+            Self::Cleanlab(files) => cleanlab::read(&files[..first(files)]),
+            Self::Table(path) => long_table::read(path, n_epochs),
+        }
+    }
+}
+
+fn in_folder(folder: &Path, format: DynamicsFormat) -> Result<Option<DynamicsFiles>> {
+    let inner = folder.join("training_dynamics");
+    let folder = if inner.is_dir() { &inner } else { folder };
+    let found = match format {
+        DynamicsFormat::Enginora => has_file(folder, |name| name.starts_with("epoch="))?
+            .then(|| DynamicsFiles::Enginora(folder.to_owned())),
+        DynamicsFormat::Allenai => allenai::FILES.find(folder)?.map(DynamicsFiles::Allenai),
+        DynamicsFormat::Cleanlab => cleanlab::FILES.find(folder)?.map(DynamicsFiles::Cleanlab),
+        DynamicsFormat::Trustai => {
+            // The name that its tutorial gives the log.
+            let log = folder.join("output_data.json");
+            log.is_file().then_some(DynamicsFiles::Trustai(log))
+        }
+        DynamicsFormat::Table => None,
+    };
+    Ok(found)
+}
+
+/// The file as dynamics of a format: where it may be, or, where that was asked for, in any case.
+fn as_file(
+    path: &Path,
+    format: DynamicsFormat,
+    is_asked_for: bool,
+) -> Result<Option<DynamicsFiles>> {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let found = match format {
+        DynamicsFormat::Enginora | DynamicsFormat::Cleanlab => None,
+        DynamicsFormat::Allenai => {
+            let is_epoch = allenai::FILES.number(path).is_some();
+            let folder = path.parent().unwrap_or(Path::new("."));
+            return Ok(if is_epoch {
+                in_folder(folder, format)?
+            } else {
+                None
+            });
+        }
+        DynamicsFormat::Trustai => {
+            let is_log = is_asked_for || (extension != "parquet" && is_log_of_evaluations(path)?);
+            is_log.then(|| DynamicsFiles::Trustai(path.to_owned()))
+        }
+        DynamicsFormat::Table => {
+            let is_table = ["parquet", "csv", "tsv", "jsonl", "ndjson"]
+                .iter()
+                .any(|e| extension == *e);
+            (is_asked_for || is_table).then(|| DynamicsFiles::Table(path.to_owned()))
+        }
+    };
+    Ok(found)
+}
+
+/// Whether the first line is one of TrustAI's.
+fn is_log_of_evaluations(path: &Path) -> Result<bool> {
+    use std::io::{BufRead, BufReader, Read};
+    /// More than any such line has.
+    const LONGEST_LINE: u64 = 1 << 20;
+    let file = std::fs::File::open(path).map_err(|e| Error::reading(path, &e))?;
+    let mut line = Vec::new();
+    BufReader::new(file.take(LONGEST_LINE))
+        .read_until(b'\n', &mut line)
+        .map_err(|e| Error::reading(path, &e))?;
+    let mut has_probs = false;
+    let read = Scanner::new(&String::from_utf8_lossy(&line)).dict(|key, scanner| {
+        has_probs |= key == "label_probs";
+        scanner.skip()
+    });
+    Ok(read.is_ok() && has_probs)
+}
+
+/// Files that are named by their epoch.
+struct EpochFiles {
+    before: &'static str,
+    after: &'static str,
+}
+
+impl EpochFiles {
+    /// The epoch in a file's name.
+    fn number(&self, path: &Path) -> Option<usize> {
+        let name = path.file_name()?.to_str()?;
+        let number = name.strip_prefix(self.before)?.strip_suffix(self.after)?;
+        let value: usize = number.parse().ok()?;
+        (value.to_string() == number).then_some(value)
+    }
+
+    /// The files of a folder by epoch, none if there are none.
+    fn find(&self, folder: &Path) -> Result<Option<Vec<PathBuf>>> {
+        let entries = std::fs::read_dir(folder).map_err(|e| Error::reading(folder, &e))?;
+        let mut files: Vec<(usize, PathBuf)> = entries
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                Some((self.number(&path)?, path))
+            })
+            .collect();
+        files.sort_unstable();
+        if let Some((expected, (_, path))) = files.iter().enumerate().find(|(i, (n, _))| i != n) {
+            let message = format!("epoch {expected} is missing before it");
+            let hint = "epochs are counted from 0";
+            return Err(Error::data(Problem::new(message).in_file(path).hint(hint)));
+        }
+        let files: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
+        Ok((!files.is_empty()).then_some(files))
+    }
+}
+
+fn has_file(folder: &Path, is_it: impl Fn(&str) -> bool) -> Result<bool> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::reading(folder, &e))?;
+    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.any(|name| is_it(&name)))
+}
+
+/// A field that a line must have.
+fn required<T>(value: Option<T>, name: &str, line: &Scanner<'_>) -> Result<T, Fault> {
+    match value {
+        Some(value) => Ok(value),
+        None => line.fault(format!("the record lacks `{name}`")),
+    }
+}
+
+/// Sees that an epoch has every example.
+fn check_epoch(dynamics: &Builder, epoch: usize, path: &Path) -> Result<()> {
+    if dynamics.len() == 0 {
+        return Err(Error::data(
+            Problem::new("it holds no example").in_file(path),
+        ));
+    }
+    match dynamics.gap(epoch) {
+        None => Ok(()),
+        Some(guid) => {
+            let message = format!("epoch {epoch} lacks `{guid}`, which another epoch has");
+            let hint =
+                "every epoch must hold every example; `--burn-out N` reads the first N epochs only";
+            Err(Error::new(
+                ErrorKind::Data,
+                Problem::new(message).in_file(path).hint(hint),
+            ))
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! TrustAI's log of evaluations: one line per example and evaluation, evaluation after evaluation,
+//! `{'id': .., 'label': .., 'pred_label': .., 'noisy_label': .., 'correct': 'true', 'loss': ..,
+//! 'probs': [..], 'label_probs': ..}`, in Python's spelling or as JSON.
+//!
+//! The n-th line of an example is its n-th evaluation. A log that ends in the middle of an
+//! evaluation is read without that one.
+
+use std::path::Path;
+
+use super::required;
+use crate::dynamics::lines::{Fields, Rows, problem_at, read_lines};
+use crate::dynamics::scanner::{Fault, Scanner};
+use crate::dynamics::training_dynamics::{Builder, TrainingDynamics, ValueKind};
+use crate::error::{Error, Problem, Result};
+use crate::fsio;
+use crate::metrics::argmax;
+
+/// How far a line's `label_probs` may be from its `probs`, which are the same numbers.
+const ROUNDING: f64 = 1e-6;
+
+/// Reads a log, and no more than the first `n_epochs` evaluations of it.
+///
+/// # Errors
+/// A file that cannot be read; a line that is no record, or says different things of one example;
+/// an example that was evaluated less often than the others.
+pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
+    let bytes = fsio::read(path)?;
+    let parts = read_lines(path, &bytes, read_line)?;
+    let mut dynamics = Builder::new(ValueKind::Probabilities);
+    let mut n_evaluations: Vec<usize> = Vec::new();
+    for (at, row) in parts.iter().flat_map(Rows::iter) {
+        let wrong = |message| Error::data(problem_at(path, &bytes, at, message));
+        let position = dynamics.position(&row);
+        n_evaluations.resize(dynamics.len(), 0);
+        let epoch = &mut n_evaluations[position as usize];
+        if n_epochs.is_none_or(|n| *epoch < n) {
+            dynamics.put(*epoch, position, &row).map_err(wrong)?;
+        }
+        *epoch += 1;
+    }
+    if dynamics.len() == 0 {
+        return Err(Error::data(
+            Problem::new("the file holds no example").in_file(path),
+        ));
+    }
+    leave_out_an_unfinished_evaluation(&mut dynamics, path)?;
+    Ok(dynamics.finish())
+}
+
+fn leave_out_an_unfinished_evaluation(dynamics: &mut Builder, path: &Path) -> Result<()> {
+    let n_epochs = dynamics.n_epochs();
+    let is_complete = |epoch: usize| dynamics.gap(epoch).is_none();
+    match (0..n_epochs).find(|epoch| !is_complete(*epoch)) {
+        None => Ok(()),
+        Some(last) if last > 0 && last + 1 == n_epochs => {
+            tracing::warn!(
+                "{}: evaluation {} lacks examples, `{}` among them, and is left out",
+                path.display(),
+                last + 1,
+                dynamics.gap(last).unwrap_or_default()
+            );
+            dynamics.truncate(last);
+            Ok(())
+        }
+        Some(epoch) => {
+            let message = format!(
+                "`{}` was evaluated {epoch} times, another example {n_epochs} times",
+                dynamics.gap(epoch).unwrap_or_default()
+            );
+            let hint = "each evaluation must have a line for every example; only the last one may be unfinished";
+            Err(Error::data(Problem::new(message).in_file(path).hint(hint)))
+        }
+    }
+}
+
+fn read_line<'a>(line: &mut Scanner<'a>, values: &mut Vec<f64>) -> Result<Fields<'a>, Fault> {
+    let (mut id, mut label, mut correct, mut label_probs) = (None, None, None, None);
+    let mut noisy_label = 0;
+    let start = values.len();
+    line.dict(|name, line| {
+        match name {
+            "id" => id = Some(line.id()?),
+            "label" => label = Some(line.whole()?),
+            "noisy_label" => noisy_label = line.whole()?,
+            "correct" => correct = Some(line.truth()?),
+            "label_probs" => label_probs = Some(line.number()?),
+            "probs" if values.len() == start => line.numbers(values)?,
+            _ => line.skip()?,
+        }
+        Ok(())
+    })?;
+    let (guid, guid_is_number) = required(id, "id", line)?;
+    let gold = required(label, "label", line)?;
+    let probs = &values[start..];
+    required((!probs.is_empty()).then_some(()), "probs", line)?;
+    let stated = required(label_probs, "label_probs", line)?;
+    let is_right = required(correct, "correct", line)?;
+    // What is beyond the classes is told with the other checks of values.
+    if let Some(p) = probs.get(gold as usize) {
+        if (p - stated).abs() > ROUNDING {
+            return line.fault(format!(
+                "`label_probs` is {stated}, but `probs` has {p} there"
+            ));
+        }
+        let predicted = argmax(probs);
+        if is_right != (predicted == gold as usize) {
+            return line.fault(format!(
+                "`correct` is {is_right}, but `probs` is highest at {predicted} and the label is {gold}"
+            ));
+        }
+    }
+    Ok(Fields {
+        guid,
+        guid_is_number,
+        gold,
+        noisy_label,
+    })
+}

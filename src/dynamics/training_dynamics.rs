@@ -1,0 +1,249 @@
+//! Training dynamics in memory, however they were written.
+
+use std::collections::HashMap;
+
+use crate::data::ExampleIndex;
+
+/// What the values of dynamics are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// Logits: any finite numbers.
+    Logits,
+    /// Probabilities: in [0, 1], with the sum 1.
+    Probabilities,
+}
+
+/// The values of N examples in E epochs, for C classes each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingDynamics {
+    /// What the values are.
+    pub kind: ValueKind,
+    /// C, at least 1.
+    pub n_classes: usize,
+    /// N examples, by ascending index.
+    pub examples: Vec<RecordedExample>,
+    /// E times (N, C).
+    pub epochs: Vec<Vec<f64>>,
+}
+
+/// An example of which dynamics were recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedExample {
+    /// Its id, as a text.
+    pub guid: String,
+    /// Whether the id was written as a whole number.
+    pub guid_is_number: bool,
+    /// Its row in the training file; in what other programs wrote, the order of first appearance.
+    pub index: ExampleIndex,
+    /// Its class index, below C.
+    pub gold: u32,
+    /// TrustAI's `noisy_label`: 0 ordinary, 1 hard, 2 mislabelled on purpose.
+    pub noisy_label: u32,
+}
+
+impl TrainingDynamics {
+    /// The values of an example in all epochs, (E) times (C).
+    pub fn of_example(&self, position: usize) -> impl Iterator<Item = &[f64]> {
+        let values = position * self.n_classes..(position + 1) * self.n_classes;
+        self.epochs.iter().map(move |epoch| &epoch[values.clone()])
+    }
+}
+
+/// One example in one epoch, as a file has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub guid: &'a str,
+    pub guid_is_number: bool,
+    pub gold: u32,
+    pub noisy_label: u32,
+    /// (C).
+    pub values: &'a [f64],
+}
+
+/// Puts dynamics together from rows in any order.
+#[derive(Debug)]
+pub(super) struct Builder {
+    kind: ValueKind,
+    n_classes: Option<usize>,
+    examples: Vec<RecordedExample>,
+    positions: HashMap<Box<str>, u32>,
+    /// E times (N, C); NaN where nothing was put yet.
+    epochs: Vec<Vec<f64>>,
+}
+
+impl Builder {
+    pub fn new(kind: ValueKind) -> Self {
+        Self {
+            kind,
+            n_classes: None,
+            examples: Vec::new(),
+            positions: HashMap::new(),
+            epochs: Vec::new(),
+        }
+    }
+
+    /// The number of examples so far.
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// The example's position, if it is known.
+    pub fn find(&self, guid: &str) -> Option<u32> {
+        self.positions.get(guid).copied()
+    }
+
+    /// The position of the row's example, which becomes known.
+    pub fn position(&mut self, row: &Row<'_>) -> u32 {
+        if let Some(position) = self.find(row.guid) {
+            return position;
+        }
+        let position = self.examples.len() as u32;
+        self.positions.insert(row.guid.into(), position);
+        self.examples.push(RecordedExample {
+            guid: row.guid.to_owned(),
+            guid_is_number: row.guid_is_number,
+            index: position,
+            gold: row.gold,
+            noisy_label: row.noisy_label,
+        });
+        position
+    }
+
+    /// Puts the row of the example at `position` into an epoch; what is wrong with it, if
+    /// anything is.
+    pub fn put(&mut self, epoch: usize, position: u32, row: &Row<'_>) -> Result<(), String> {
+        self.n_classes.get_or_insert(row.values.len());
+        self.check(position, row)?;
+        if self.epochs.len() <= epoch {
+            self.epochs.resize(epoch + 1, Vec::new());
+        }
+        put(&mut self.epochs[epoch], position, row)
+    }
+
+    /// The values of one more epoch, (N, C), from rows of known examples, in any order. What is
+    /// wrong with a row comes with its number.
+    pub fn epoch<'r>(
+        &self,
+        rows: impl Iterator<Item = Row<'r>>,
+    ) -> Result<Vec<f64>, (usize, String)> {
+        let n_values = self.len() * self.n_classes.unwrap_or(0);
+        let mut values = vec![f64::NAN; n_values];
+        for (i, row) in rows.enumerate() {
+            self.find(row.guid)
+                .ok_or_else(|| format!("`{}` is not in the first epoch", row.guid))
+                .and_then(|position| {
+                    self.check(position, &row)?;
+                    put(&mut values, position, &row)
+                })
+                .map_err(|message| (i, message))?;
+        }
+        Ok(values)
+    }
+
+    /// Adds an epoch that [`Self::epoch`] made.
+    pub fn push(&mut self, epoch: Vec<f64>) {
+        self.epochs.push(epoch);
+    }
+
+    fn check(&self, position: u32, row: &Row<'_>) -> Result<(), String> {
+        let Row {
+            guid, gold, values, ..
+        } = *row;
+        let n_classes = self.n_classes.unwrap_or(0);
+        if values.len() != n_classes {
+            return Err(format!(
+                "`{guid}` has values for {} classes, the first example has {n_classes}",
+                values.len()
+            ));
+        }
+        if gold as usize >= n_classes {
+            return Err(format!(
+                "`{guid}` has the gold label {gold}, but values for {n_classes} classes (0 to {})",
+                n_classes.saturating_sub(1)
+            ));
+        }
+        let known = &self.examples[position as usize];
+        if known.gold != gold {
+            return Err(format!(
+                "`{guid}` has the gold label {gold} here and {} before",
+                known.gold
+            ));
+        }
+        check_values(self.kind, guid, values)
+    }
+
+    /// How many examples an epoch has, and the first that it lacks.
+    pub fn gap(&self, epoch: usize) -> Option<&str> {
+        let n_classes = self.n_classes?;
+        let values = self.epochs.get(epoch)?;
+        let missing = self.examples.iter().enumerate().find(|(position, _)| {
+            values
+                .get(position * n_classes)
+                .is_none_or(|value| value.is_nan())
+        });
+        missing.map(|(_, example)| example.guid.as_str())
+    }
+
+    /// The number of epochs so far.
+    pub fn n_epochs(&self) -> usize {
+        self.epochs.len()
+    }
+
+    /// Leaves out all epochs from this one on.
+    pub fn truncate(&mut self, n_epochs: usize) {
+        self.epochs.truncate(n_epochs);
+    }
+
+    /// The whole; every epoch must have every example.
+    pub fn finish(self) -> TrainingDynamics {
+        TrainingDynamics {
+            kind: self.kind,
+            n_classes: self.n_classes.unwrap_or(0),
+            examples: self.examples,
+            epochs: self.epochs,
+        }
+    }
+}
+
+/// Copies a row's values to its place among those of an epoch, which must be free.
+fn put(values: &mut Vec<f64>, position: u32, row: &Row<'_>) -> Result<(), String> {
+    let start = position as usize * row.values.len();
+    let end = start + row.values.len();
+    if values.len() < end {
+        values.resize(end, f64::NAN);
+    }
+    if values.get(start).is_some_and(|value| !value.is_nan()) {
+        return Err(format!("`{}` is there twice in this epoch", row.guid));
+    }
+    values[start..end].copy_from_slice(row.values);
+    Ok(())
+}
+
+/// What is wrong with the values of an example, if anything is.
+pub(super) fn check_values(kind: ValueKind, guid: &str, values: &[f64]) -> Result<(), String> {
+    /// How far the sum of printed probabilities may be from 1.
+    const ROUNDING: f64 = 1e-3;
+    if let Some(bad) = values.iter().find(|value| !value.is_finite()) {
+        return Err(format!(
+            "`{guid}` has the value `{bad}`, which is not a finite number"
+        ));
+    }
+    if kind == ValueKind::Logits {
+        return Ok(());
+    }
+    if let Some(bad) = values
+        .iter()
+        .find(|value| !(0.0..=1.0 + ROUNDING).contains(*value))
+    {
+        return Err(format!(
+            "`{guid}` has the probability `{bad}`, which is not between 0 and 1"
+        ));
+    }
+    let sum: f64 = values.iter().sum();
+    if (sum - 1.0).abs() > ROUNDING {
+        return Err(format!(
+            "`{guid}` has probabilities with the sum {sum}, which is not 1"
+        ));
+    }
+    Ok(())
+}
