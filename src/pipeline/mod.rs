@@ -7,7 +7,7 @@ mod curriculum;
 #[cfg(feature = "hub")]
 mod download;
 mod dvc;
-mod export_command;
+mod export;
 mod find_map;
 mod inputs;
 mod map;
@@ -28,8 +28,8 @@ mod tracking;
 use std::path::{Path, PathBuf};
 
 pub use console::Console;
-pub use export_command::{ExportOptions, run_export};
-pub use map_command::{MapCommandOptions, run_map};
+pub use export::{ExportOptions, run_export};
+pub use map::{MapCommandOptions, run_map};
 pub use plot::{PlotOptions, run_plot};
 pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
 pub use select::{SelectOptions, run_select};
