@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 use crate::map::{Condition, Forgetfulness};
 use crate::pipeline::PICTURE_SCALE;
-use crate::pipeline::find_map::find_map;
+use crate::pipeline::find_map::{config_beside, find_map};
 use crate::pipeline::ready_model::thousands;
 use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use crate::report::groups::{categories, highlighted, times};
@@ -95,6 +95,26 @@ fn write(svg: &str, format: Format, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What a map is a map of: the training file of its run, as the run's own picture says, else
+/// the map's own file.
+fn data_name(map: &Path) -> String {
+    // An output folder shows the map of one run and perhaps the config of a later one.
+    let map = map.canonicalize().unwrap_or_else(|_| map.to_owned());
+    let config = config_beside(&map).ok().flatten().filter(|config| {
+        let results = &config.training.data_cartography_results;
+        results.file_name() == map.file_name()
+    });
+    let dataset = config
+        .as_ref()
+        .map(|config| config.training.dataset_path.names());
+    let path = match dataset {
+        Some([one]) => one,
+        _ => &map,
+    };
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// A map's table and where it is.
 struct Map {
     path: PathBuf,
@@ -125,7 +145,7 @@ impl Map {
 
     /// The picture of all rows, also those without a place on the axes.
     fn picture(&self, options: &PlotOptions) -> Result<Scatter> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = data_name(&self.path);
         let only = options.condition.as_ref();
         let only = only.map_or_else(String::new, |text| format!(", only {}", text.trim()));
         Ok(Scatter {

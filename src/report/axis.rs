@@ -56,11 +56,10 @@ impl Axis {
         let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let size = least.abs().max(greatest.abs());
         let are_whole = size < LARGEST_WHOLE && values.iter().all(|value| value.fract() == 0.0);
-        // Differences at the end of a number's digits are equal values.
-        let differ = greatest / 2.0 - least / 2.0 > size * 1e-9 && size > LEAST_SIZE;
+        let differ = greatest / 2.0 - least / 2.0 > size * LEAST_DIFFERENCE && size > LEAST_SIZE;
         let (least, greatest) = if differ {
             (least, greatest)
-        } else if are_whole {
+        } else if are_whole && size < LARGEST_PLAIN {
             (least - 1.0, least + 1.0)
         } else if size > LEAST_SIZE {
             (least - size / 2.0, least + size / 2.0)
@@ -125,6 +124,10 @@ impl Axis {
         format!("{:.decimals$}", tick + 0.0)
     }
 }
+
+/// Values that differ less than this, as a part of their size, are equal: their labels would have
+/// more digits than anybody reads.
+const LEAST_DIFFERENCE: f64 = 1e-7;
 
 /// Numbers of at most this size are as good as 0: below it they begin to lose digits.
 const LEAST_SIZE: f64 = 1e-290;

@@ -37,24 +37,62 @@ impl Layer {
 /// Draws a marker for each example: a layer with fewer examples lies above one with more, so
 /// that the rare ones stay visible; within a layer the order is the data's.
 pub(super) fn markers(svg: &mut Svg, mut layers: Vec<Layer>) {
-    layers.sort_by_key(|layer| (layer.is_raised, std::cmp::Reverse(layer.middles.len())));
-    let n_markers = layers.iter().map(|layer| layer.middles.len()).sum();
-    for layer in layers.iter().filter(|layer| !layer.middles.is_empty()) {
-        let opacity = 0.85 - 0.45 * crowding(layer.middles.len());
-        let (radius, opacity) = if layer.is_raised {
-            (1.25 * radius(n_markers), opacity.max(0.8))
-        } else {
-            (radius(n_markers), opacity)
-        };
-        let attributes = layer.marker.attributes(&layer.colour, radius, opacity);
-        let ((from_x, from_y), rest) = layer.marker.outline(radius);
-        svg.group(&attributes, |svg| {
-            for (x, y) in &layer.middles {
-                let (x, y) = (Px(x + from_x), Px(y + from_y));
-                svg.push(format_args!("<path d=\"M{x} {y}{rest}\"/>\n"));
-            }
-        });
+    sort_by_rarity(&mut layers);
+    let n_markers = n_markers(&layers);
+    for layer in &layers {
+        draw_part(svg, layer, n_markers, 0, 1);
     }
+}
+
+/// Draws a marker for each example as [`markers`] does, but mixes layers of similar size, so that
+/// neither hides the other where both are dense.
+pub(super) fn mixed_markers(svg: &mut Svg, mut layers: Vec<Layer>) {
+    const N_PARTS: usize = 16;
+    // A layer with less than a quarter of the largest one's examples is a rare one.
+    const RARE: usize = 4;
+    sort_by_rarity(&mut layers);
+    let n_markers = n_markers(&layers);
+    let largest = layers.iter().map(|layer| layer.middles.len()).max();
+    let is_mixed =
+        |layer: &&Layer| !layer.is_raised && RARE * layer.middles.len() >= largest.unwrap_or(0);
+    let mixed: Vec<&Layer> = layers.iter().filter(is_mixed).collect();
+    for part in 0..N_PARTS {
+        for layer in &mixed {
+            draw_part(svg, layer, n_markers, part, N_PARTS);
+        }
+    }
+    for layer in layers.iter().filter(|layer| !is_mixed(layer)) {
+        draw_part(svg, layer, n_markers, 0, 1);
+    }
+}
+
+fn sort_by_rarity(layers: &mut [Layer]) {
+    layers.sort_by_key(|layer| (layer.is_raised, std::cmp::Reverse(layer.middles.len())));
+}
+
+fn n_markers(layers: &[Layer]) -> usize {
+    layers.iter().map(|layer| layer.middles.len()).sum()
+}
+
+/// Draws every `n_parts`-th example of a layer, from the one at `part` on.
+fn draw_part(svg: &mut Svg, layer: &Layer, n_markers: usize, part: usize, n_parts: usize) {
+    if part >= layer.middles.len() {
+        return;
+    }
+    let opacity = 0.85 - 0.45 * crowding(layer.middles.len());
+    let (radius, opacity) = if layer.is_raised {
+        (1.25 * radius(n_markers), opacity.max(0.8))
+    } else {
+        (radius(n_markers), opacity)
+    };
+    let attributes = layer.marker.attributes(&layer.colour, radius, opacity);
+    let ((from_x, from_y), rest) = layer.marker.outline(radius);
+    svg.group(&attributes, |svg| {
+        for (x, y) in layer.middles.iter().skip(part).step_by(n_parts) {
+            let (x, y) = (Px(x + from_x), Px(y + from_y));
+            svg.push(format_args!("<path d=\"M{x} {y}{rest}\"/>\n"));
+        }
+    });
 }
 
 /// Draws a disc for each example, each with a colour of its own, in the data's order, so that

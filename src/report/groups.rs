@@ -108,7 +108,7 @@ pub fn categories(values: &[String]) -> Groups {
 /// that our maps have for an example that was never learnt counts as never right.
 pub fn times(times: &[f64], correct_ratio: Option<&[f64]>) -> Groups {
     let looks: [(&str, &'static str, Marker); 7] = [
-        ("0, never right", "#2b2b2b", Marker::Cross),
+        ("never right", "#2b2b2b", Marker::Cross),
         ("0, sometimes right", "#2f7fbf", Marker::Square),
         ("0, always right", "#9dbfdc", Marker::Circle),
         ("0", "#9dbfdc", Marker::Circle),

@@ -3,7 +3,7 @@
 use super::axis::{Axis, grouped};
 use super::classes::{Classes, Marker, colour};
 use super::cloud::{
-    Cell, Layer, MOST_MARKERS, STEPS, Shade, bins, coloured_discs, hexagons, markers,
+    Cell, Layer, MOST_MARKERS, STEPS, Shade, bins, coloured_discs, hexagons, mixed_markers,
     shade_of_count,
 };
 use super::frame::{PADDING, Side, draw_axes, draw_heading, overhang};
@@ -141,7 +141,8 @@ pub fn scatter_svg(scatter: &Scatter) -> Result<String> {
     let (x, y) = (side(&scatter.x), side(&scatter.y));
     let shift = overhang(y.axis)?;
     let right = if scatter.colour == Colour::Plain && scatter.x.values.len() <= MOST_MARKERS {
-        LEGEND.right()
+        // The last label reaches beyond the panel.
+        LEGEND.right() - 24.0
     } else {
         PANEL.right()
     };
@@ -235,7 +236,7 @@ fn draw_cloud(svg: &mut Svg, places: &[(f64, f64)], colour: &Colour) -> Result<S
         Colour::Plain => {
             let mut layer = Layer::new("#2f6fae".to_owned(), Marker::Circle);
             layer.middles = places.to_vec();
-            markers(svg, vec![layer]);
+            mixed_markers(svg, vec![layer]);
             Ok(String::new())
         }
         Colour::Signal(signal) => draw_signal(svg, places, signal),
@@ -345,7 +346,7 @@ fn draw_correctness(
         name.to_owned()
     };
     if !are_many {
-        markers(svg, layers);
+        mixed_markers(svg, layers);
         draw_entries(svg, LEGEND, (&heading, unit), &entries)?;
         return Ok(String::new());
     }
@@ -408,7 +409,7 @@ fn draw_groups(
     });
     hexagons(svg, shades, &colours);
     layers.retain(keeps_markers);
-    markers(svg, layers);
+    mixed_markers(svg, layers);
     draw_entries(svg, LEGEND, (name, ""), &entries)?;
     if fullest == 0 {
         return Ok(String::new());

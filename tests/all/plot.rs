@@ -259,7 +259,7 @@ fn trustais_pictures_come_from_its_own_columns() {
         &["--color", "forgetting_times"],
         &[
             "forgetting_times",
-            "0, never right",
+            "never right",
             "0, sometimes right",
             "0, always right",
             "1",
@@ -286,7 +286,7 @@ fn trustais_pictures_come_from_its_own_columns() {
         &["--color", "learnt_times"],
         &[
             "learnt_times",
-            "0, never right",
+            "never right",
             "0, always right",
             "1",
             "2",
@@ -590,9 +590,29 @@ fn a_folder_with_a_map_is_a_map() {
     rows.write(&scratch.at("of_map/td_metrics.jsonl")).unwrap();
     let got = plot(&scratch, "of_map", &[]).unwrap();
     assert!(got.replace("td_metrics.jsonl", "map.csv") == expected);
-    let config = "training: {dataset_path: train.csv, data_cartography_results: points.csv}\n";
+    // A run's picture says what its training file is.
+    let config = "training: {dataset_path: data/map.csv, data_cartography_results: points.csv}\n";
     scratch.write("run/config.resolved.yaml", config);
     scratch.write("run/points.csv", &table);
-    let got = plot(&scratch, "run", &[]).unwrap();
-    assert!(got.replace("points.csv", "map.csv") == expected);
+    assert!(plot(&scratch, "run", &[]).unwrap() == expected);
+    scratch.write("run/other.csv", &table);
+    let got = plot(&scratch, "run/other.csv", &[]).unwrap();
+    assert!(got.replace("other.csv", "map.csv") == expected);
+}
+
+#[test]
+fn groups_of_similar_size_are_mixed_and_rare_ones_lie_above() {
+    let scratch = Scratch::new();
+    let mut rows = String::from("confidence,variability,label\n");
+    for i in 0..400 {
+        let label = ["a", "b", "a", if i < 40 { "rare" } else { "b" }][i % 4];
+        let _ = writeln!(rows, "0.5,0.{i:03},{label}");
+    }
+    scratch.write("map.csv", rows);
+    let svg = plot(&scratch, "map.csv", &["--color", "label"]).unwrap();
+    let cloud = &svg[..svg.find("class=\"legend\"").unwrap()];
+    let [a, b, rare] = ["#0072b2", "#e69f00", "#009e73"];
+    assert!(cloud.find(a) < cloud.find(b) && cloud.find(b) < cloud.rfind(a));
+    assert!(cloud.rfind(a) < cloud.find(rare) && cloud.rfind(b) < cloud.find(rare));
+    assert_eq!((n_markers(&svg, a), n_markers(&svg, rare)), (200, 10));
 }
