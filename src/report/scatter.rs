@@ -408,16 +408,16 @@ fn draw_groups(
         (cell, sized(colour as u8, members.len(), fullest))
     });
     hexagons(svg, shades, &colours);
+    let is_binned = |layer: &&Layer| !keeps_markers(layer) && !layer.middles.is_empty();
+    let n_binned = layers.iter().filter(is_binned).count();
     layers.retain(keeps_markers);
     mixed_markers(svg, layers);
     draw_entries(svg, LEGEND, (name, ""), &entries)?;
-    if fullest == 0 {
-        return Ok(String::new());
-    }
-    Ok(format!(
-        "{}, coloured by most of them",
-        hexagon_note(fullest)
-    ))
+    Ok(match n_binned {
+        0 => String::new(),
+        1 => hexagon_note(fullest),
+        _ => format!("{}, coloured by most of them", hexagon_note(fullest)),
+    })
 }
 
 /// The number that occurs most often; the smallest of several.

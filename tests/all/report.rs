@@ -6,6 +6,7 @@ use std::sync::Arc;
 use enginora_rs::error::ErrorKind;
 use enginora_rs::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use enginora_rs::report::raster::png;
+use enginora_rs::report::text::first_unbundled;
 use resvg::usvg::{Group, Node, Options, Rect, Tree, fontdb, roxmltree};
 
 const CANVAS: (u32, u32) = (1060, 660);
@@ -244,6 +245,26 @@ fn titles_in_scripts_without_a_bundled_font_are_kept_in_the_svg() {
     .unwrap();
     assert!(texts(&svg).contains(&"数据地图".to_owned()));
     assert_eq!(dimensions(&png(&svg, 1.0).unwrap()), CANVAS);
+}
+
+#[test]
+fn characters_that_no_bundled_font_has_are_question_marks_in_a_png() {
+    let picture = |title: &str| {
+        let points = points(3, 2);
+        let figure = MapFigure {
+            title,
+            n_epochs: 2,
+            points: &points,
+        };
+        png(&data_map_svg(&figure).unwrap(), 1.0).unwrap()
+    };
+    assert!(picture("a 数据 b") == picture("a ?? b"));
+    for title in ["Ж", "ữ", "Ω", "→"] {
+        assert!(picture(title) != picture("?"), "{title}");
+        assert!(picture(title) != picture("\u{a0}"), "{title}");
+        assert_eq!(first_unbundled(title), None);
+    }
+    assert_eq!(first_unbundled("a\n数据"), Some('数'));
 }
 
 #[test]
