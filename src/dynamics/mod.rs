@@ -10,6 +10,7 @@ mod export;
 mod import;
 mod lines;
 mod npy;
+mod positions;
 mod recorder;
 mod scanner;
 mod store;

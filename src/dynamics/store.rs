@@ -201,7 +201,7 @@ pub(super) fn read_all(folder: &Path, n_epochs: Option<usize>) -> Result<Trainin
     let mut dynamics = Builder::new(ValueKind::Logits);
     let mut indices = Vec::new();
     for (epoch, folder) in folders.iter().enumerate() {
-        let differs = |message| Error::data(Problem::new(message).in_file(folder));
+        let differs = |message: String| Error::data(Problem::new(message).in_file(folder));
         let mut values = Vec::new();
         for chunk in EpochReader::open(folder)? {
             let chunk = chunk?;
@@ -217,7 +217,7 @@ pub(super) fn read_all(folder: &Path, n_epochs: Option<usize>) -> Result<Trainin
                     values: &values,
                 };
                 let n_known = dynamics.len();
-                let position = dynamics.position(&recorded);
+                let position = dynamics.position(&recorded).map_err(differs)?;
                 if dynamics.len() > n_known {
                     if epoch > 0 {
                         return Err(differs(format!("`{}` is not in the first epoch", row.guid)));

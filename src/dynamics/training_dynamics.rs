@@ -1,7 +1,6 @@
 //! Training dynamics in memory, however they were written.
 
-use std::collections::HashMap;
-
+use super::positions::Positions;
 use crate::data::ExampleIndex;
 
 /// What the values of dynamics are.
@@ -66,7 +65,8 @@ pub(super) struct Builder {
     kind: ValueKind,
     n_classes: Option<usize>,
     examples: Vec<RecordedExample>,
-    positions: HashMap<Box<str>, u32>,
+    /// Position and gold class by id.
+    positions: Positions<(u32, u32)>,
     /// E times (N, C); NaN where nothing was put yet.
     epochs: Vec<Vec<f64>>,
 }
@@ -77,7 +77,7 @@ impl Builder {
             kind,
             n_classes: None,
             examples: Vec::new(),
-            positions: HashMap::new(),
+            positions: Positions::default(),
             epochs: Vec::new(),
         }
     }
@@ -87,68 +87,33 @@ impl Builder {
         self.examples.len()
     }
 
-    /// The example's position, if it is known.
-    pub fn find(&self, guid: &str) -> Option<u32> {
-        self.positions.get(guid).copied()
-    }
-
-    /// The position of the row's example, which becomes known.
-    pub fn position(&mut self, row: &Row<'_>) -> u32 {
-        if let Some(position) = self.find(row.guid) {
-            return position;
-        }
-        let position = self.examples.len() as u32;
-        self.positions.insert(row.guid.into(), position);
-        self.examples.push(RecordedExample {
-            guid: row.guid.to_owned(),
-            guid_is_number: row.guid_is_number,
-            index: position,
-            gold: row.gold,
-            noisy_label: row.noisy_label,
-        });
-        position
-    }
-
-    /// Puts the row of the example at `position` into an epoch; what is wrong with it, if
+    /// The position of the row's example, which becomes known; what is wrong with the row, if
     /// anything is.
-    pub fn put(&mut self, epoch: usize, position: u32, row: &Row<'_>) -> Result<(), String> {
+    pub fn position(&mut self, row: &Row<'_>) -> Result<u32, String> {
         self.n_classes.get_or_insert(row.values.len());
-        self.check(position, row)?;
-        if self.epochs.len() <= epoch {
-            self.epochs.resize(epoch + 1, Vec::new());
+        if self.positions.get(row.guid).is_none() {
+            let position = self.examples.len() as u32;
+            self.positions.insert(row.guid, (position, row.gold));
+            self.examples.push(RecordedExample {
+                guid: row.guid.to_owned(),
+                guid_is_number: row.guid_is_number,
+                index: position,
+                gold: row.gold,
+                noisy_label: row.noisy_label,
+            });
         }
-        put(&mut self.epochs[epoch], position, row)
+        self.known_position(row)
     }
 
-    /// The values of one more epoch, (N, C), from rows of known examples, in any order. What is
-    /// wrong with a row comes with its number.
-    pub fn epoch<'r>(
-        &self,
-        rows: impl Iterator<Item = Row<'r>>,
-    ) -> Result<Vec<f64>, (usize, String)> {
-        let n_values = self.len() * self.n_classes.unwrap_or(0);
-        let mut values = vec![f64::NAN; n_values];
-        for (i, row) in rows.enumerate() {
-            self.find(row.guid)
-                .ok_or_else(|| format!("`{}` is not in the first epoch", row.guid))
-                .and_then(|position| {
-                    self.check(position, &row)?;
-                    put(&mut values, position, &row)
-                })
-                .map_err(|message| (i, message))?;
-        }
-        Ok(values)
-    }
-
-    /// Adds an epoch that [`Self::epoch`] made.
-    pub fn push(&mut self, epoch: Vec<f64>) {
-        self.epochs.push(epoch);
-    }
-
-    fn check(&self, position: u32, row: &Row<'_>) -> Result<(), String> {
+    /// The position of the row's example, which must be known; what is wrong with the row, if
+    /// anything is.
+    pub fn known_position(&self, row: &Row<'_>) -> Result<u32, String> {
         let Row {
             guid, gold, values, ..
         } = *row;
+        let known = self.positions.get(guid);
+        let (position, known_gold) =
+            known.ok_or_else(|| format!("`{guid}` is not in the first epoch"))?;
         let n_classes = self.n_classes.unwrap_or(0);
         if values.len() != n_classes {
             return Err(format!(
@@ -162,17 +127,34 @@ impl Builder {
                 n_classes.saturating_sub(1)
             ));
         }
-        let known = &self.examples[position as usize];
-        if known.gold != gold {
+        if known_gold != gold {
             return Err(format!(
-                "`{guid}` has the gold label {gold} here and {} before",
-                known.gold
+                "`{guid}` has the gold label {gold} here and {known_gold} before"
             ));
         }
-        check_values(self.kind, guid, values)
+        check_values(self.kind, guid, values).map(|()| position)
     }
 
-    /// How many examples an epoch has, and the first that it lacks.
+    /// Puts the row of the example at `position` into an epoch, unless it is there already.
+    pub fn put(&mut self, epoch: usize, position: u32, row: &Row<'_>) -> Result<(), String> {
+        if self.epochs.len() <= epoch {
+            let n_values = self.epochs.last().map_or(0, Vec::len);
+            self.epochs.resize(epoch + 1, Vec::with_capacity(n_values));
+        }
+        let values = &mut self.epochs[epoch];
+        let start = position as usize * row.values.len();
+        let end = start + row.values.len();
+        if values.len() < end {
+            values.resize(end, f64::NAN);
+        }
+        if values.get(start).is_some_and(|value| !value.is_nan()) {
+            return Err(format!("`{}` is there twice in this epoch", row.guid));
+        }
+        values[start..end].copy_from_slice(row.values);
+        Ok(())
+    }
+
+    /// The first example that an epoch lacks.
     pub fn gap(&self, epoch: usize) -> Option<&str> {
         let n_classes = self.n_classes?;
         let values = self.epochs.get(epoch)?;
@@ -203,20 +185,6 @@ impl Builder {
             epochs: self.epochs,
         }
     }
-}
-
-/// Copies a row's values to its place among those of an epoch, which must be free.
-fn put(values: &mut Vec<f64>, position: u32, row: &Row<'_>) -> Result<(), String> {
-    let start = position as usize * row.values.len();
-    let end = start + row.values.len();
-    if values.len() < end {
-        values.resize(end, f64::NAN);
-    }
-    if values.get(start).is_some_and(|value| !value.is_nan()) {
-        return Err(format!("`{}` is there twice in this epoch", row.guid));
-    }
-    values[start..end].copy_from_slice(row.values);
-    Ok(())
 }
 
 /// What is wrong with the values of an example, if anything is.

@@ -1,14 +1,14 @@
 //! allenai/cartography's dynamics: `dynamics_epoch_N.jsonl`, N from 0, with a line
 //! `{"guid": .., "logits_epoch_N": [..], "gold": ..}` for each example, in any order.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::{EpochFiles, required};
 use crate::dynamics::lines::{Fields, Rows, problem_at, read_lines};
 use crate::dynamics::scanner::{Fault, Scanner};
-use crate::dynamics::training_dynamics::{Builder, Row, TrainingDynamics, ValueKind};
+use crate::dynamics::training_dynamics::{Builder, TrainingDynamics, ValueKind};
 use crate::error::{Error, Result};
 use crate::fsio;
 
@@ -25,46 +25,44 @@ pub(super) const FILES: EpochFiles = EpochFiles {
 /// twice, missing or changed.
 pub(super) fn read(files: &[PathBuf]) -> Result<TrainingDynamics> {
     let mut dynamics = Builder::new(ValueKind::Logits);
-    let Some((first, others)) = files.split_first() else {
-        return Ok(dynamics.finish());
-    };
-    let bytes = fsio::read(first)?;
-    for (at, row) in rows(&read_epoch(0, first, &bytes)?) {
-        let position = dynamics.position(&row);
-        dynamics
-            .put(0, position, &row)
-            .map_err(|message| Error::data(problem_at(first, &bytes, at, message)))?;
-    }
-    super::check_epoch(&dynamics, 0, first)?;
-    drop(bytes);
-    // The first epoch has made the examples known, so the others do not depend on each other.
-    let epochs: Vec<Result<Vec<f64>>> = others
-        .par_iter()
-        .enumerate()
-        .map(|(i, path)| {
-            let bytes = fsio::read(path)?;
-            let parts = read_epoch(i + 1, path, &bytes)?;
-            let values = dynamics.epoch(rows(&parts).map(|(_, row)| row));
-            values.map_err(|(row, message)| {
-                let at = rows(&parts).nth(row).map_or(0, |(at, _)| at);
-                Error::data(problem_at(path, &bytes, at, message))
-            })
-        })
-        .collect();
-    for (i, (epoch, path)) in epochs.into_iter().zip(others).enumerate() {
-        dynamics.push(epoch?);
-        super::check_epoch(&dynamics, i + 1, path)?;
+    for (epoch, path) in files.iter().enumerate() {
+        let bytes = fsio::read(path)?;
+        let key = format!("logits_epoch_{epoch}");
+        let parts = read_lines(path, &bytes, |line, values| read_line(line, &key, values))?;
+        add_epoch(&mut dynamics, epoch, &parts)
+            .map_err(|(at, message)| Error::data(problem_at(path, &bytes, at, message)))?;
+        super::check_epoch(&dynamics, epoch, path)?;
     }
     Ok(dynamics.finish())
 }
 
-fn read_epoch<'a>(epoch: usize, path: &Path, bytes: &'a [u8]) -> Result<Vec<Rows<'a>>> {
-    let key = format!("logits_epoch_{epoch}");
-    read_lines(path, bytes, |line, values| read_line(line, &key, values))
-}
-
-fn rows<'r>(parts: &'r [Rows<'_>]) -> impl Iterator<Item = (usize, Row<'r>)> {
-    parts.iter().flat_map(Rows::iter)
+/// Adds the rows of an epoch; what is wrong with one, if anything is, and where it begins.
+fn add_epoch(
+    dynamics: &mut Builder,
+    epoch: usize,
+    parts: &[Rows<'_>],
+) -> Result<(), (usize, String)> {
+    // Looking ids up is most of the work, so all threads do it; the first epoch makes them known.
+    let known: Vec<Vec<Result<u32, String>>> = if epoch == 0 {
+        Vec::new()
+    } else {
+        let find = |part: &Rows<'_>| {
+            let rows = part.iter();
+            rows.map(|(_, row)| dynamics.known_position(&row)).collect()
+        };
+        parts.par_iter().map(find).collect()
+    };
+    let mut known = known.into_iter().flatten();
+    for (at, row) in parts.iter().flat_map(Rows::iter) {
+        let position = match known.next() {
+            Some(position) => position,
+            None => dynamics.position(&row),
+        };
+        position
+            .and_then(|position| dynamics.put(epoch, position, &row))
+            .map_err(|message| (at, message))?;
+    }
+    Ok(())
 }
 
 fn read_line<'a>(

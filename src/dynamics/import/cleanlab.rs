@@ -64,9 +64,9 @@ pub(super) fn read(files: &[PathBuf]) -> Result<TrainingDynamics> {
                 noisy_label: 0,
                 values,
             };
-            let position = dynamics.position(&row);
             dynamics
-                .put(epoch, position, &row)
+                .position(&row)
+                .and_then(|position| dynamics.put(epoch, position, &row))
                 .map_err(|message| wrong(path, message))?;
         }
     }

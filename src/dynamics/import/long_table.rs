@@ -78,9 +78,9 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
             noisy_label: 0,
             values: &values[i],
         };
-        let position = dynamics.position(&row);
         dynamics
-            .put(epoch, position, &row)
+            .position(&row)
+            .and_then(|position| dynamics.put(epoch, position, &row))
             .map_err(|message| wrong(format!("row {}, epoch {}: {message}", i + 1, numbers[i])))?;
     }
     for epoch in 0..dynamics.n_epochs() {

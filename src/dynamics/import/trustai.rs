@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
     let mut n_evaluations: Vec<usize> = Vec::new();
     for (at, row) in parts.iter().flat_map(Rows::iter) {
         let wrong = |message| Error::data(problem_at(path, &bytes, at, message));
-        let position = dynamics.position(&row);
+        let position = dynamics.position(&row).map_err(wrong)?;
         n_evaluations.resize(dynamics.len(), 0);
         let epoch = &mut n_evaluations[position as usize];
         if n_epochs.is_none_or(|n| *epoch < n) {
