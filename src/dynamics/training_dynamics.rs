@@ -157,7 +157,8 @@ impl Builder {
     /// The first example that an epoch lacks.
     pub fn gap(&self, epoch: usize) -> Option<&str> {
         let n_classes = self.n_classes?;
-        let values = self.epochs.get(epoch)?;
+        // An epoch without any row is not there.
+        let values = self.epochs.get(epoch).map_or(&[][..], Vec::as_slice);
         let missing = self.examples.iter().enumerate().find(|(position, _)| {
             values
                 .get(position * n_classes)
