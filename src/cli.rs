@@ -69,9 +69,10 @@ enum Command {
     },
     /// Make a data map of training dynamics, whoever recorded them.
     Map {
-        /// A run of ours, or dynamics of another program: a file or a folder.
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
+        /// A run of ours, or dynamics of another program: a file or a folder. Several: a map of
+        /// each, and how much they agree.
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
         /// Who wrote the dynamics.
         #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = DYNAMICS_FORMATS)]
         format: String,
@@ -390,14 +391,14 @@ fn run(command: Command, console: &Console) -> Result<()> {
             output,
         }),
         Command::Map {
-            path,
+            paths,
             format,
             burn_out,
             include_ci,
             no_plots,
             output,
         } => pipeline::run_map(&MapCommandOptions {
-            path,
+            paths,
             format: dynamics_format(&format),
             map: MapOptions {
                 burn_out,

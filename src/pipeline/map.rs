@@ -14,14 +14,16 @@ use crate::map::{
     MapOptions, Point, map_in_parts, map_table, write_td_metrics, write_trustai_header,
     write_trustai_rows,
 };
+use crate::pipeline::stability::{ComparedMap, write_stability};
+use crate::pipeline::summary::print_text;
 use crate::pipeline::{draw_map, figure_point};
 use crate::report::figure::FigurePoint;
 
 /// What `map` needs of the command line.
 #[derive(Debug, Clone)]
 pub struct MapCommandOptions {
-    /// Dynamics: a file or folder.
-    pub path: PathBuf,
+    /// Dynamics of one or several runs: files or folders.
+    pub paths: Vec<PathBuf>,
     /// Who wrote them; found out where none is given.
     pub format: Option<DynamicsFormat>,
     /// How the map is made.
@@ -33,17 +35,45 @@ pub struct MapCommandOptions {
 }
 
 /// Makes a map of training dynamics: `data_map.parquet`, `td_metrics.jsonl`, `data_map.tsv` and, if
-/// asked for, `data_map.svg` and `.png`.
+/// asked for, `data_map.svg` and `.png`. Of several runs each has its map in a folder of its own,
+/// `1`, `2` and so on, and `stability.tsv` says how much they agree.
 ///
 /// # Errors
 /// Dynamics that are not there or not what they should be, an output that cannot be written.
 pub fn run_map(options: &MapCommandOptions) -> Result<()> {
+    let found: Vec<DynamicsFiles> = options
+        .paths
+        .iter()
+        .map(|path| DynamicsFiles::find(path, options.format))
+        .collect::<Result<_>>()?;
+    if let ([path], [files]) = (&options.paths[..], &found[..]) {
+        return make_map(options, path, files, &options.output, |_| {});
+    }
+    let mut maps = Vec::new();
+    for (i, (path, files)) in options.paths.iter().zip(&found).enumerate() {
+        let mut map = ComparedMap::new(path.display().to_string());
+        let output = options.output.join((i + 1).to_string());
+        make_map(options, path, files, &output, |points| map.add(points))?;
+        maps.push(map);
+    }
+    let path = options.output.join("stability.tsv");
+    write_stability(&maps, &path)?;
+    print_text(&std::fs::read_to_string(&path).map_err(|e| Error::reading(&path, &e))?)
+}
+
+fn make_map(
+    options: &MapCommandOptions,
+    path: &Path,
+    files: &DynamicsFiles,
+    output: &Path,
+    mut see: impl FnMut(&[Point]),
+) -> Result<()> {
     let start = Instant::now();
-    let files = DynamicsFiles::find(&options.path, options.format)?;
     let mut counts = Counts::default();
     let mut drawn: Vec<FigurePoint> = Vec::new();
-    let n_epochs = write_tables(&files, options.map, &options.output, |points| {
+    let n_epochs = write_tables(files, options.map, output, |points| {
         counts.add(points);
+        see(points);
         if options.plots {
             drawn.extend(points.iter().map(figure_point));
         }
@@ -52,17 +82,8 @@ pub fn run_map(options: &MapCommandOptions) -> Result<()> {
         tracing::warn!("a map of one epoch has variability 0 everywhere");
     }
     if options.plots {
-        let name = options
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        draw_map(
-            &format!("Data map of {name}"),
-            n_epochs,
-            &drawn,
-            &options.output,
-        )?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        draw_map(&format!("Data map of {name}"), n_epochs, &drawn, output)?;
     }
     tracing::info!(
         "{}: {} examples, {n_epochs} epochs, {} classes; mean confidence {:.3}, mean variability {:.3}; {} never right, {} forgotten at least once",
@@ -76,7 +97,7 @@ pub fn run_map(options: &MapCommandOptions) -> Result<()> {
     );
     tracing::info!(
         "the map is in {} ({:.2} s)",
-        options.output.display(),
+        output.display(),
         start.elapsed().as_secs_f64()
     );
     Ok(())

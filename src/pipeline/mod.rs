@@ -21,6 +21,7 @@ mod run_folder;
 mod select;
 mod selection_record;
 mod slices;
+mod stability;
 mod stages;
 mod summary;
 mod tracking;

@@ -12,6 +12,8 @@ use enginora_rs::map::{
     write_trustai_rows,
 };
 
+use enginora_rs::pipeline::{MapCommandOptions, run_map};
+
 use crate::scratch::{Scratch, uniform};
 
 const PLAIN: MapOptions = MapOptions {
@@ -281,6 +283,51 @@ fn the_order_of_rows_in_later_epochs_changes_nothing() {
         scratch.write(&name, lines.concat());
     }
     assert_eq!(points(scratch.path()), before);
+}
+
+#[test]
+fn several_runs_give_a_map_each_and_how_much_they_agree() {
+    let scratch = Scratch::new();
+    let mut dynamics = sample(ValueKind::Logits, 100, 4);
+    export(&dynamics, ExportFormat::Allenai, &scratch.at("a")).unwrap();
+    // The same examples in another order, without the last one.
+    dynamics.examples.pop();
+    dynamics.examples.reverse();
+    for epoch in &mut dynamics.epochs {
+        epoch.truncate(3 * 99);
+        *epoch = epoch.chunks_exact(3).rev().flatten().copied().collect();
+    }
+    export(&dynamics, ExportFormat::Csv, &scratch.at("b")).unwrap();
+    dynamics.epochs = sample(ValueKind::Logits, 99, 9).epochs[5..].to_vec();
+    export(&dynamics, ExportFormat::Trustai, &scratch.at("c")).unwrap();
+    let options = MapCommandOptions {
+        paths: ["a", "b/training_dynamics.csv", "c"]
+            .map(|path| scratch.at(path))
+            .to_vec(),
+        format: None,
+        map: PLAIN,
+        plots: false,
+        output: scratch.at("maps"),
+    };
+    run_map(&options).unwrap();
+    for i in 1..=3 {
+        assert!(scratch.at(&format!("maps/{i}/td_metrics.jsonl")).is_file());
+    }
+    let table = std::fs::read_to_string(scratch.at("maps/stability.tsv")).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(rows.len(), 4);
+    // Run a is run b, but for one example.
+    assert_eq!(
+        rows[1][2..],
+        ["99", "1.0", "1.0", "1.0", "1.0", "1.0", "1.0"]
+    );
+    let spearman: f64 = rows[2][3].parse().unwrap();
+    assert!(spearman.abs() < 0.4, "{spearman}");
+    let same: f64 = rows[2][6].parse().unwrap();
+    assert!((0.1..0.6).contains(&same), "{same}");
 }
 
 #[test]
