@@ -79,10 +79,10 @@ pub struct MapTable {
 }
 
 /// Columns that hold no signal: what an example is, and the coordinates, which have fields.
-const NO_SIGNALS: [&str; 5] = ["guid", "index", "label", "confidence", "variability"];
+const NO_SIGNALS: [&str; 6] = ["guid", "id", "index", "label", "confidence", "variability"];
 
 /// Reads a map, ours or another program's: any table with the columns `guid`, `confidence` and
-/// `variability`.
+/// `variability`, or TrustAI's with `id`, `avg_probs` and `label_var`.
 ///
 /// # Errors
 /// A missing file; one that is not a table, lacks a column, names an example twice or holds a
@@ -132,7 +132,10 @@ impl<'a> MapFile<'a> {
     /// # Errors
     /// No such column, or an id that two examples have.
     pub fn guids(&self) -> Result<Vec<String>> {
-        let guids = self.table.texts("guid");
+        // TrustAI's tables call it `id`.
+        let guids = ["guid", "id"]
+            .into_iter()
+            .find_map(|name| self.table.texts(name));
         let guids = guids.ok_or_else(|| self.lacks("guid", "texts and whole numbers"))?;
         let mut seen = std::collections::HashSet::with_capacity(guids.len());
         match guids.iter().find(|guid| !seen.insert(guid.as_str())) {
@@ -182,12 +185,20 @@ impl<'a> MapFile<'a> {
         })
     }
 
-    /// A column of finite numbers.
+    /// A column of finite numbers. Confidence and variability are found under TrustAI's names,
+    /// too: `avg_probs`, and `label_var`, the variability's square.
     ///
     /// # Errors
     /// No such column, or other values in it.
     pub fn reals(&self, name: &str) -> Result<Vec<f64>> {
-        let values = self.table.reals(name);
+        let values = self.table.reals(name).or_else(|| match name {
+            "confidence" => self.table.reals("avg_probs"),
+            "variability" => {
+                let variances = self.table.reals("label_var")?;
+                Some(variances.into_iter().map(f64::sqrt).collect())
+            }
+            _ => None,
+        });
         let values = values.ok_or_else(|| self.lacks(name, "numbers"))?;
         match values.iter().position(|x| !x.is_finite()) {
             Some(row) => {

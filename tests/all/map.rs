@@ -443,8 +443,8 @@ fn tables_that_are_no_maps_are_refused() {
             "m.csv: not a data map: no column `variability`; it has guid, confidence",
         ),
         (
-            "id,confidence,variability\na,0.5,0.1\n",
-            "m.csv: not a data map: no column `guid`; it has id, confidence, variability",
+            "name,confidence,variability\na,0.5,0.1\n",
+            "m.csv: not a data map: no column `guid`; it has name, confidence, variability",
         ),
         (
             "guid,confidence,variability\na,0.5,0.1\na,0.5,0.1\n",
@@ -468,4 +468,16 @@ fn tables_that_are_no_maps_are_refused() {
         assert_eq!(scratch.shown(&error), message);
         assert_eq!(error.kind(), ErrorKind::Data);
     }
+}
+
+#[test]
+fn trustais_table_is_a_map() {
+    let scratch = Scratch::new();
+    let table = "id\tlabel\tavg_probs\tlabel_var\tpred_label\n7\t0\t0.75\t0.0625\t[0, 0]\nb\t1\t0.5\t0\t[1, 0]\n";
+    let map = read_map(&scratch.write("map.tsv", table)).unwrap();
+    assert_eq!(map.guids, ["7", "b"]);
+    assert_eq!(
+        (map.confidence, map.variability),
+        (vec![0.75, 0.5], vec![0.25, 0.0])
+    );
 }
