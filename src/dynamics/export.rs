@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::import::later_epochs;
 use super::npy;
 use super::training_dynamics::{RecordedExample, TrainingDynamics, ValueKind};
 use crate::data::{Column, Table};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 use crate::metrics::{argmax, softmax_f64};
 
@@ -45,12 +46,21 @@ impl ExportFormat {
 /// logits, and for allenai's files, which hold logits, the logarithms of probabilities.
 ///
 /// # Errors
-/// Files that cannot be written.
+/// Files that cannot be written; a folder with later epochs of another export, which would be read
+/// as this one's ([`ErrorKind::CannotCreate`]).
 pub fn export(
     dynamics: &TrainingDynamics,
     format: ExportFormat,
     folder: &Path,
 ) -> Result<Vec<PathBuf>> {
+    for folder in [folder, &folder.join("training_dynamics")] {
+        if let Some(path) = later_epochs(folder, dynamics.epochs.len()) {
+            let problem = Problem::new("an epoch of another export is there, which this one lacks")
+                .in_file(path)
+                .hint("remove it, or choose another output folder");
+            return Err(Error::new(ErrorKind::CannotCreate, problem));
+        }
+    }
     match format {
         ExportFormat::Allenai => allenai(dynamics, &folder.join("training_dynamics")),
         ExportFormat::Trustai => trustai(dynamics, folder.join("output_data.json")),

@@ -115,7 +115,12 @@ fn read_part<'a>(
 /// The bytes in parts that end with lines, each with where it starts.
 fn parts(bytes: &[u8]) -> Vec<(usize, &[u8])> {
     let mut parts = Vec::with_capacity(bytes.len() / BYTES_PER_TASK + 1);
-    let mut start = 0;
+    // A mark of the byte order is no part of the first line.
+    let mut start = if bytes.starts_with(b"\xef\xbb\xbf") {
+        3
+    } else {
+        0
+    };
     while start < bytes.len() {
         let from = (start + BYTES_PER_TASK).min(bytes.len());
         let rest = bytes[from..].iter().position(|byte| *byte == b'\n');

@@ -90,6 +90,9 @@ impl Builder {
     /// The position of the row's example, which becomes known; what is wrong with the row, if
     /// anything is.
     pub fn position(&mut self, row: &Row<'_>) -> Result<u32, String> {
+        if row.guid.is_empty() {
+            return Err("the id is empty".to_owned());
+        }
         self.n_classes.get_or_insert(row.values.len());
         if self.positions.get(row.guid).is_none() {
             let position = self.examples.len() as u32;

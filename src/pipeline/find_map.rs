@@ -17,9 +17,11 @@ const MAP_NAMES: [&str; 3] = [
 /// `td_metrics.jsonl` and `data_cartography_metrics.pickle` that is there.
 ///
 /// # Errors
-/// There is none; a config that cannot be read.
+/// Nothing there, or no map in the folder ([`ErrorKind::MissingInput`]); a config that cannot be
+/// read.
 pub fn find_map(path: &Path) -> Result<PathBuf> {
-    if !path.is_dir() {
+    let kind = std::fs::metadata(path).map_err(|e| Error::reading(path, &e))?;
+    if !kind.is_dir() {
         return Ok(path.to_owned());
     }
     let config = config_beside(path)?;

@@ -84,6 +84,11 @@ fn make_map(
     if options.plots {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         draw_map(&format!("Data map of {name}"), n_epochs, &drawn, output)?;
+    } else {
+        // Those of an earlier map would belie the tables.
+        for name in ["data_map.svg", "data_map.png"] {
+            let _ = std::fs::remove_file(output.join(name));
+        }
     }
     tracing::info!(
         "{}: {} examples, {n_epochs} epochs, {} classes; mean confidence {:.3}, mean variability {:.3}; {} never right, {} forgotten at least once",

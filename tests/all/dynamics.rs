@@ -12,7 +12,7 @@ use enginora_rs::map::{
     write_trustai_rows,
 };
 
-use enginora_rs::pipeline::{MapCommandOptions, run_map};
+use enginora_rs::pipeline::{ExportOptions, MapCommandOptions, run_export, run_map};
 
 use crate::scratch::{Scratch, uniform};
 
@@ -96,22 +96,13 @@ fn what_is_exported_is_read_back_to_the_bit() {
         (ValueKind::Probabilities, ExportFormat::Cleanlab),
     ] {
         let scratch = Scratch::new();
-        let mut dynamics = sample(kind, 50, 4);
+        let dynamics = sample(kind, 50, 4);
         let written = export(&dynamics, format, scratch.path()).unwrap();
         let path = match format {
             ExportFormat::Csv => written[0].as_path(),
             _ => scratch.path(),
         };
         let got = read(path);
-        match format {
-            // Its rows have no other ids.
-            ExportFormat::Cleanlab => {
-                for (i, example) in dynamics.examples.iter_mut().enumerate() {
-                    (example.guid, example.guid_is_number) = (i.to_string(), true);
-                }
-            }
-            ExportFormat::Allenai | ExportFormat::Trustai | ExportFormat::Csv => {}
-        }
         assert_eq!(got, dynamics, "{}", format.name());
     }
 }
@@ -458,6 +449,71 @@ fn probabilities_must_be_probabilities() {
         "`epoch` of row 1 is `0.5`, not a whole number of at least 0",
     );
     check("", "it holds no example");
+    check(",0,0,0.5,0.5\n", "row 1, epoch 0: the id is empty");
+    check(
+        "a,0,no,0.5,0.5\n",
+        "`gold` holds other things than whole numbers from 0; a class is its index",
+    );
+}
+
+#[test]
+fn no_column_of_a_class_is_passed_over() {
+    let scratch = Scratch::new();
+    let check = |columns: &str, row: &str, missing: &str| {
+        let text = format!("guid,epoch,gold,{columns}\na,0,0,{row}\n");
+        let path = scratch.write("dynamics.csv", text);
+        fails(
+            &scratch,
+            &path,
+            &format!("dynamics.csv: no column `{missing}` of numbers"),
+        );
+    };
+    check("logits_0,logits_1,logits_2", "1,2,-", "logits_2");
+    check("logits_0,logits_1,logits_3", "1,2,3", "logits_2");
+    check("logits_0,logits_01", "1,2", "logits_1");
+    check("probs_1,probs_2", "0.5,0.5", "probs_0");
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_passed_over() {
+    let scratch = Scratch::new();
+    let log = trustai_log(false);
+    let plain = read(&scratch.write("plain.json", &log));
+    assert_eq!(
+        read(&scratch.write("marked.json", format!("\u{feff}{log}"))),
+        plain
+    );
+}
+
+#[test]
+fn an_export_neither_joins_another_one_nor_overwrites_what_it_reads() {
+    let scratch = Scratch::new();
+    let (long, short) = (
+        sample(ValueKind::Logits, 4, 3),
+        sample(ValueKind::Logits, 4, 2),
+    );
+    for (format, later) in [
+        (
+            ExportFormat::Allenai,
+            "out/training_dynamics/dynamics_epoch_2.jsonl",
+        ),
+        (ExportFormat::Cleanlab, "out/pred_probs_epoch_2.npy"),
+    ] {
+        export(&long, format, &scratch.at("out")).unwrap();
+        let error = export(&short, format, &scratch.at("out")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CannotCreate);
+        let message = format!("{later}: an epoch of another export is there");
+        assert!(scratch.shown(&error).starts_with(&message), "{error}");
+        std::fs::remove_dir_all(scratch.at("out")).unwrap();
+    }
+    export(&long, ExportFormat::Allenai, &scratch.at("in")).unwrap();
+    let error = run_export(&ExportOptions {
+        path: scratch.at("in"),
+        format: None,
+        to: ExportFormat::Allenai,
+        output: scratch.at("in"),
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]

@@ -20,6 +20,12 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
     let table = Table::read(path)?;
     let lacks = |name: &str, kind: &str| {
         let names: Vec<&str> = table.names().collect();
+        if names.is_empty() {
+            return wrong("the file is empty".to_owned());
+        }
+        if names.contains(&name) {
+            return wrong(format!("`{name}` holds other things than {kind}"));
+        }
         wrong(format!(
             "no column `{name}` of {kind}; it has {}",
             names.join(", ")
@@ -34,7 +40,7 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
     let whole = |name: &str| {
         let values = table
             .reals(name)
-            .ok_or_else(|| lacks(name, "whole numbers"))?;
+            .ok_or_else(|| lacks(name, "whole numbers from 0; a class is its index"))?;
         let is_whole = |x: &f64| x.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(x);
         match values.iter().position(|x| !is_whole(x)) {
             None => Ok(values),
@@ -110,9 +116,24 @@ fn values_of(table: &Table, path: &Path) -> Result<(ValueKind, Vec<Vec<f64>>)> {
             let lists = cells.iter().enumerate().map(list);
             return Ok((kind, lists.collect::<Result<_>>()?));
         }
-        let columns: Vec<Vec<f64>> = (0..)
-            .map_while(|class| table.reals(&format!("{name}_{class}")))
-            .collect();
+        // A column that is passed over would be a class that is lost.
+        let prefix = format!("{name}_");
+        let n_classes = table
+            .names()
+            .filter(|column| column.starts_with(&prefix))
+            .count();
+        let columns = (0..n_classes).map(|class| {
+            let column = format!("{prefix}{class}");
+            table.reals(&column).ok_or_else(|| {
+                let names: Vec<&str> = table.names().filter(|c| c.starts_with(&prefix)).collect();
+                wrong(format!(
+                    "no column `{column}` of numbers, where the columns of the classes are {}; expected {prefix}0 to {prefix}{}",
+                    names.join(", "),
+                    n_classes - 1
+                ))
+            })
+        });
+        let columns: Vec<Vec<f64>> = columns.collect::<Result<_>>()?;
         if !columns.is_empty() {
             let rows = (0..table.n_rows()).map(|row| columns.iter().map(|c| c[row]).collect());
             return Ok((kind, rows.collect()));

@@ -114,6 +114,19 @@ impl DynamicsFiles {
         }
     }
 
+    /// The folder that they are in.
+    pub fn folder(&self) -> &Path {
+        let file = match self {
+            Self::Enginora(folder) => return folder,
+            Self::Allenai(files) | Self::Cleanlab(files) => files.first(),
+            Self::Trustai(file) | Self::Table(file) => Some(file),
+        };
+        let parent = file.and_then(|file| file.parent());
+        parent
+            .filter(|path| !path.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+    }
+
     /// Reads all, or the first `n_epochs` epochs (at least 1).
     ///
     /// # Errors
@@ -192,11 +205,29 @@ fn is_log_of_evaluations(path: &Path) -> Result<bool> {
         .read_until(b'\n', &mut line)
         .map_err(|e| Error::reading(path, &e))?;
     let mut has_probs = false;
-    let read = Scanner::new(&String::from_utf8_lossy(&line)).dict(|key, scanner| {
+    let line = String::from_utf8_lossy(&line);
+    let read = Scanner::new(line.trim_start_matches('\u{feff}')).dict(|key, scanner| {
         has_probs |= key == "label_probs";
         scanner.skip()
     });
     Ok(read.is_ok() && has_probs)
+}
+
+/// The files of an export that has more epochs than the one that is written to the same folder,
+/// with which they would be read as one.
+pub(super) fn later_epochs(folder: &Path, n_epochs: usize) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut later: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let files = [&allenai::FILES, &cleanlab::FILES];
+            files
+                .iter()
+                .any(|files| files.number(path).is_some_and(|epoch| epoch >= n_epochs))
+        })
+        .collect();
+    later.sort();
+    later.into_iter().next()
 }
 
 /// Files that are named by their epoch.
