@@ -14,10 +14,10 @@
 //! | [`nn`] | the layers, forward and backward |
 //! | [`model`] | encoders and heads over one storage of parameters; checkpoints in and out; the model hub |
 //! | [`train`] | the loop on one screen, callbacks, AdamW, schedules, evaluation |
-//! | [`dynamics`] | the recorder, a callback, and its files: one per epoch |
+//! | [`dynamics`] | the recorder, a callback, and its files: one per epoch; other programs' dynamics in and out |
 //! | [`map`] | dynamics to a [`map::DataMap`]: confidence, variability, correctness and more |
-//! | [`select`] | selectors: a data set, and a map where one is asked for, to a subset |
-//! | [`report`] | the picture of the map |
+//! | [`select`] | selectors: a data set, and a map where one is asked for, to a subset; rules: a map alone to picks |
+//! | [`report`] | pictures of maps: the paper's figure, any two signals |
 //! | [`pipeline`] | each command as one function, and the reports to trackers; the only module that sees all others |
 //! | [`cli`] | arguments in, exit code out |
 //!
@@ -27,9 +27,9 @@
 //! to end, there is no padding, and a text's output does not depend on its neighbours.
 //! **Layers have an explicit backward**: no graph is built; what a backward pass needs lies on
 //! a stack ([`nn::Saved`]). What is fast on this processor (vector instructions, bf16 products) is
-//! found out when the program starts, in [`nn`] alone. **All randomness is counter-based** ([`random`]): a draw is a
-//! function of seed, purpose and position, so nothing depends on threads or on the order of
-//! calls. **A run is a transaction**: it writes to a folder of its own, every file all or
+//! found out when the program starts, in [`nn`] alone. **All randomness is counter-based**
+//! ([`random`]): a draw is a function of seed, purpose and position, so nothing depends on
+//! threads or on the order of calls. **A run is a transaction**: it writes to a folder of its own, every file all or
 //! nothing ([`fsio`]), and is complete when its manifest is there.
 
 pub mod error;

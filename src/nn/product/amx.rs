@@ -355,10 +355,10 @@ impl<T: Element> Block<'_, T> {
 /// to what follows them.
 ///
 /// A load writes its tile to a register of its own, and so does a product. The processor has
-/// few beside the eight that the program names, and only two where another thread has the core's
-/// other half (measured on Sapphire Rapids: what is reached then goes with 10 - the tiles in
-/// use, over the tiles written). So the loop makes do with six and loads one tile twice, which
-/// doubles its speed there and costs nothing elsewhere.
+/// few beside the eight that the program names: on a shared Sapphire Rapids machine, in the state
+/// in which bare products ran at half their speed (somebody else on the core, it seems), what was
+/// reached went with 10 - the tiles in use, over the tiles written. So the loop makes do with six
+/// and loads one tile twice, which doubled its speed there and cost nothing elsewhere.
 unsafe fn multiply_tiles(n: usize, a: &mut *const Line, b: &mut *const Line) {
     /// How far ahead of the loads cache lines are asked for: two steps. Four did no better.
     const AHEAD: usize = 4 * TILE_BYTES;
