@@ -7,6 +7,7 @@ mod curriculum;
 #[cfg(feature = "hub")]
 mod download;
 mod dvc;
+mod experiment_results;
 mod export;
 mod find_map;
 mod inputs;
@@ -29,6 +30,7 @@ mod tracking;
 use std::path::{Path, PathBuf};
 
 pub use console::Console;
+pub use experiment_results::{ALL, CellScore, RANDOM, StageScores, write_results};
 pub use export::{ExportOptions, run_export};
 pub use map::{MapCommandOptions, run_map};
 pub use plot::{PlotOptions, run_plot};
