@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::config::Fraction;
 use crate::data::{Column, Table};
 use crate::error::Result;
+use crate::train::MetricSet;
 
 /// The selection that trains on everything; its fraction is 1.
 pub const ALL: &str = "all";
@@ -39,12 +40,12 @@ pub struct StageScores {
 
 /// Writes what the cells measured into `folder`, and gives the text of `results.md`.
 ///
-/// Cells may come in any order, and any of them may be missing; `metric` names the one that is
-/// drawn. Files: `results.csv`, a row per cell, stage and metric.
+/// Cells may come in any order, and any of them may be missing; the first of `metrics` that is
+/// one number is drawn. Files: `results.csv`, a row per cell, stage and metric.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn write_results(cells: &[CellScore], _metric: &str, folder: &Path) -> Result<String> {
+pub fn write_results(cells: &[CellScore], _metrics: &MetricSet, folder: &Path) -> Result<String> {
     tidy_table(cells).write(&folder.join("results.csv"))?;
     Ok(String::new())
 }
