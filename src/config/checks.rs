@@ -14,7 +14,7 @@ use super::types::{ClassWeights, Config, MetricConfig};
 type Check = fn(&Config) -> Vec<KeyProblem>;
 
 /// Every check; each finds all the problems of its kind.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     columns,
     model,
     metrics,
@@ -23,6 +23,7 @@ const CHECKS: [Check; 8] = [
     result_paths,
     mlflow,
     training,
+    experiment,
 ];
 
 /// All problems of a config whose values have the right shape.
@@ -259,6 +260,13 @@ fn training(config: &Config) -> Vec<KeyProblem> {
         }
     }
     problems
+}
+
+/// The subsets of an experiment can be picked.
+fn experiment(config: &Config) -> Vec<KeyProblem> {
+    let experiment = config.experiment.as_ref();
+    let resolved = experiment.map(|experiment| experiment.resolve(config.random_state));
+    resolved.and_then(Result::err).unwrap_or_default()
 }
 
 /// Several control sets need names, because their stages and metrics go by them.

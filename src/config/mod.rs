@@ -7,6 +7,7 @@
 //! [`types`].
 
 mod checks;
+mod experiment;
 mod forms;
 mod fraction;
 mod key_path;
@@ -23,6 +24,7 @@ mod tracking;
 pub mod types;
 mod yaml;
 
+pub use experiment::{Budget, Experiment, ExperimentConfig, Seeds, SelectionConfig, SubsetRule};
 pub use forms::DatasetPath;
 pub use fraction::Fraction;
 pub use key_path::KeyPath;

@@ -130,13 +130,15 @@ impl Shape<'_> {
         }
     }
 
-    /// A list's item: every list of a config holds mappings, texts or some words alone. What is
+    /// A list's item: every list of a config holds mappings, texts, numbers or some words alone. What is
     /// refused leaves behind what can be read in its place.
     fn item(&mut self, schema: &Schema, item: Value, path: &KeyPath) -> Value {
         let nothing = if constants(schema).next().is_some() {
             Value::Null
         } else if schema["type"] == "string" {
             Value::String(String::new())
+        } else if schema["type"] == "number" || schema["type"] == "integer" {
+            Value::Number(0.into())
         } else {
             Value::Mapping(Mapping::new())
         };

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::experiment::ExperimentConfig;
 use super::forms::{DatasetPath, MetricEntry, OneOrMany, metric_list, one_or_many};
 use super::tracking::{DvcConfig, MlflowConfig, ReportTo, trackers};
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub confidence_intervals: Option<ConfidenceIntervalsConfig>,
     /// How the training dynamics are recorded and mapped, when `training.perform_data_cartography` is on.
     pub cartography: CartographyConfig,
+    /// The grid of subsets that the command `experiment` trains on; `loop` ignores it.
+    pub experiment: Option<ExperimentConfig>,
     /// The `MLflow` server that the run is reported to.
     pub mlflow: Option<MlflowConfig>,
     /// What is put under DVC at the end of a run.
@@ -432,6 +435,7 @@ impl Default for Config {
             control: Vec::new(),
             confidence_intervals: None,
             cartography: CartographyConfig::default(),
+            experiment: None,
             mlflow: None,
             dvc: DvcConfig::default(),
         }

@@ -75,14 +75,14 @@ fn paths(config: &Config, inputs: &Inputs, folder: &RunFolder) -> Result<Vec<Pat
     let mut paths = Vec::new();
     if dvc.training.track_dataset {
         paths.push(inputs.training.path.clone());
-        if let ValidationSet::File(dataset) = &inputs.validation {
+        if let ValidationSet::File(dataset) = &*inputs.validation {
             paths.push(dataset.path.clone());
         }
     }
     // The results that a key of `dvc` is about, and whether they are added.
     let mut results: Vec<(PathBuf, bool)> =
         vec![(config.model.output_path.clone(), dvc.track_model)];
-    for set in &inputs.stages {
+    for set in inputs.stages.iter() {
         let tracked = if set.stage == "test" {
             dvc.test
         } else {

@@ -1,6 +1,7 @@
 //! Everything that a run reads, read and checked before a model is loaded.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::config::metric::Metric;
 use crate::config::{
@@ -20,10 +21,11 @@ use crate::random::{Purpose, Stream};
 use crate::select::{Chain, Commands, Selection, run_selectors};
 use crate::train::MetricSet;
 
-/// The data of a run.
+/// The data of a run; clones share what is large.
+#[derive(Clone)]
 pub struct Inputs {
     /// The whole training file.
-    pub training: Dataset,
+    pub training: Arc<Dataset>,
     /// Its classes.
     pub labels: LabelSpace,
     /// The rows of it that are not split off for validation.
@@ -31,13 +33,13 @@ pub struct Inputs {
     /// What the selectors leave of them.
     pub selection: Selection,
     /// What a curriculum by a column sorts the rows of the training file by.
-    pub curriculum_values: Option<Vec<f64>>,
+    pub curriculum_values: Option<Arc<Vec<f64>>>,
     /// How much each class counts in the training loss; none: the same.
     pub class_weights: Option<Vec<f32>>,
     /// What is validated on.
-    pub validation: ValidationSet,
+    pub validation: Arc<ValidationSet>,
     /// The test set and the control sets, in this order.
-    pub stages: Vec<EvaluationSet>,
+    pub stages: Arc<Vec<EvaluationSet>>,
     /// What is measured.
     pub metrics: MetricSet,
     /// The named subsets that are scored on every stage.
@@ -45,7 +47,7 @@ pub struct Inputs {
     /// What is measured on them.
     pub slice_metrics: MetricSet,
     /// What to start from, which may have to be fetched.
-    pub model: ModelSource,
+    pub model: Arc<ModelSource>,
 }
 
 /// Where validation examples come from.
@@ -111,18 +113,33 @@ impl Inputs {
         let curriculum_values = curriculum_values(loaded, &training, &selection)?;
         let class_weights = class_weights(loaded, &training, &labels, &selection.draws())?;
         Ok(Self {
-            training,
+            training: Arc::new(training),
             labels,
             training_part,
             selection,
-            curriculum_values,
+            curriculum_values: curriculum_values.map(Arc::new),
             class_weights,
-            validation,
-            stages,
+            validation: Arc::new(validation),
+            stages: Arc::new(stages),
             metrics,
             slices,
             slice_metrics,
-            model,
+            model: Arc::new(model),
+        })
+    }
+
+    /// The same data, of which `selection` is trained on.
+    ///
+    /// # Errors
+    /// Class weights for labels that there are not.
+    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
+    pub fn with_selection(&self, loaded: &LoadedConfig, selection: Selection) -> Result<Self> {
+        let draws = selection.draws();
+        let class_weights = class_weights(loaded, &self.training, &self.labels, &draws)?;
+        Ok(Self {
+            selection,
+            class_weights,
+            ..self.clone()
         })
     }
 }

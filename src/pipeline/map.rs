@@ -16,7 +16,7 @@ use crate::map::{
 };
 use crate::pipeline::stability::{ComparedMap, write_stability};
 use crate::pipeline::summary::print_text;
-use crate::pipeline::{draw_map, figure_point};
+use crate::pipeline::training_run::{draw_map, figure_point};
 use crate::report::figure::FigurePoint;
 
 /// What `map` needs of the command line.

@@ -26,8 +26,9 @@ mod stability;
 mod stages;
 mod summary;
 mod tracking;
+mod training_run;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use console::Console;
 pub use experiment_results::{ALL, CellScore, RANDOM, StageScores, write_results};
@@ -37,26 +38,17 @@ pub use plot::{PlotOptions, run_plot};
 pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
 pub use select::{SelectOptions, run_select};
 
-use crate::config::{Config, LoadedConfig, SelectorSpec};
-use crate::dynamics::Recorder;
+use crate::config::{LoadedConfig, SelectorSpec};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::map::{DataMap, Point, Variability, map_of_dynamics, map_table};
-use crate::nn::CrossEntropy;
-use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
-use crate::report::raster;
 use crate::select::Commands;
-use crate::train::{
-    Callback, EarlyStopping, FreezeProblem, Outcome, Training, Validation, learning_rate_shares,
-    train,
-};
-use curriculum::curriculum;
+use crate::train::Callback;
 use inputs::Inputs;
 use progress::Progress;
 use ready_model::ReadyModel;
-use records::Records;
 use run_folder::RunFolder;
 use summary::print_text;
 use tracking::Tracking;
+use training_run::{recording, train_and_evaluate};
 
 /// Pixels per unit of the drawing: sharp on paper and on dense screens.
 const PICTURE_SCALE: f32 = 2.0;
@@ -104,27 +96,14 @@ pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console
     tracking.start(config, &run)?;
     selection_record::write(&run, &inputs)?;
     let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
-    let mut records = Records::new(&run, &config.training);
-    let watchers = (&mut records, &mut tracking);
-    let outcome = train_and_record(&loaded, &inputs, &model, &run, watchers, console)?;
-
-    let map = config.training.perform_data_cartography;
-    let map = map.then(|| make_map(config, &inputs, &run)).transpose()?;
-    let results = stages::evaluate_all(config, &inputs, &model, &run, console)?;
-    records.finish(&run, &outcome, &results)?;
+    let mut progress = Progress::new(console, recording(config));
+    let watchers: &mut [&mut dyn Callback] = &mut [&mut progress, &mut tracking];
+    let trained = train_and_evaluate(&loaded, &inputs, &model, &run, watchers, console)?;
     model.save(config, &inputs, &run)?;
-    tracking.finish(&run, &outcome, &results)?;
+    tracking.finish(&run, &trained.outcome, &trained.results)?;
     run.finish()?;
     dvc::add(config, &inputs, &run)?;
-    summary::print(
-        config,
-        &inputs,
-        &run,
-        &outcome,
-        map.as_ref(),
-        &results,
-        options,
-    )
+    summary::print(config, &inputs, &run, &trained, options)
 }
 
 /// Checks everything that can be checked without training, and says what a run would do.
@@ -164,128 +143,6 @@ fn open_device(choice: DeviceChoice) -> Result<candle_core::Device> {
             Err(Error::new(ErrorKind::Usage, problem.hint(hint)))
         }
     }
-}
-
-fn train_and_record(
-    loaded: &LoadedConfig,
-    inputs: &Inputs,
-    model: &ReadyModel,
-    run: &RunFolder,
-    (records, tracking): (&mut Records, &mut Tracking),
-    console: &Console,
-) -> Result<Outcome> {
-    let config = &loaded.config;
-    let smoothing = config.training.label_smoothing_factor;
-    let loss = CrossEntropy::new(inputs.class_weights.clone(), smoothing);
-    let shares = learning_rate_shares(&model.classifier, &config.training)
-        .map_err(|problem| bad_freeze(loaded, &problem))?;
-    let curriculum = curriculum(loaded, inputs, &model.tokens.training);
-    let training = Training {
-        config: &config.training,
-        seed: config.random_state,
-        dataset: &inputs.training,
-        tokens: &model.tokens.training,
-        subset: &inputs.selection.subset,
-        repeats: &inputs.selection.repeats,
-        curriculum: curriculum.as_deref(),
-        loss: &loss,
-        learning_rate_shares: &shares,
-        record: config
-            .training
-            .perform_data_cartography
-            .then_some(config.cartography.record),
-        validation: model
-            .tokens
-            .validation(inputs)
-            .map(|(tokens, indices)| Validation { tokens, indices }),
-        labels: inputs.labels.names(),
-        metrics: &inputs.metrics,
-    };
-    let mut recorder = Recorder::new(
-        &run.dynamics_folder(),
-        config.cartography.record,
-        &inputs.training,
-        &inputs.selection.subset,
-        inputs.labels.len(),
-    );
-    let mut progress = Progress::new(console, training.record);
-    let mut early_stopping = EarlyStopping::new(&config.training, &inputs.metrics);
-    let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress, records, tracking];
-    if let Some(early_stopping) = &mut early_stopping {
-        callbacks.push(early_stopping);
-    }
-    if training.record.is_some() {
-        callbacks.push(&mut recorder);
-    }
-    train(&model.classifier, &training, &mut callbacks)
-}
-
-/// A pattern that cannot be followed is a problem of its place in the config.
-fn bad_freeze(loaded: &LoadedConfig, problem: &FreezeProblem) -> Error {
-    let key = match problem.pattern {
-        Some(i) => format!("training.freeze[{i}]"),
-        None => "training.freeze".to_owned(),
-    };
-    let message = format!("`{key}`: {}", problem.message);
-    Error::new(ErrorKind::Config, loaded.source.problem(&key, message))
-}
-
-/// Makes the map of the run's dynamics; writes its table and its pictures.
-fn make_map(config: &Config, inputs: &Inputs, run: &RunFolder) -> Result<DataMap> {
-    let variability = if config.cartography.include_ci {
-        Variability::WithConfidenceInterval
-    } else {
-        Variability::Plain
-    };
-    let map = map_of_dynamics(
-        &run.dynamics_folder(),
-        config.cartography.burn_out,
-        variability,
-    )?;
-    if map.n_epochs == 1 {
-        tracing::warn!("a map of one epoch has variability 0 everywhere: train for more epochs");
-    }
-    let labels = inputs.labels.names();
-    let mut table = map_table(&map.points, labels);
-    let indices = map.points.iter().map(|point| point.example.index);
-    if let Some(true_labels) = inputs.training.true_label_column(indices, labels) {
-        table = table.with("true_label", true_labels);
-    }
-    table.write(&run.result_path(&config.training.data_cartography_results))?;
-    let points: Vec<FigurePoint> = map.points.iter().map(figure_point).collect();
-    let file = inputs
-        .training
-        .path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    draw_map(
-        &format!("Data map of {file}"),
-        map.n_epochs,
-        &points,
-        run.path(),
-    )?;
-    Ok(map)
-}
-
-fn figure_point(point: &Point) -> FigurePoint {
-    FigurePoint {
-        confidence: point.signals.confidence,
-        variability: point.signals.variability,
-        correctness: point.signals.correctness,
-    }
-}
-
-/// Draws the map as `data_map.svg` and `data_map.png`.
-fn draw_map(title: &str, n_epochs: usize, points: &[FigurePoint], folder: &Path) -> Result<()> {
-    let svg = data_map_svg(&MapFigure {
-        title,
-        n_epochs,
-        points,
-    })?;
-    crate::fsio::write(&folder.join("data_map.svg"), svg.as_bytes())?;
-    let pixels = raster::png(&svg, PICTURE_SCALE)?;
-    crate::fsio::write(&folder.join("data_map.png"), &pixels)
 }
 
 /// The selectors of a config section, which were checked when the config was read.

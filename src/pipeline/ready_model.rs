@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Device;
 
@@ -9,7 +10,7 @@ use crate::config::Config;
 use crate::data::{Dataset, ExampleIndex, TokenCache, TokenizedDataset, Tokenizer, Truncation};
 use crate::error::Result;
 use crate::model::{self, Classifier, ModelConfig};
-use crate::nn::{Precision, Use};
+use crate::nn::{Precision, Use, raw};
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::run_folder::RunFolder;
 
@@ -22,8 +23,28 @@ pub struct ReadyModel {
     /// The encoder and its head.
     pub classifier: Classifier,
     /// All data as the model reads it.
-    pub tokens: Tokens,
-    tokenizer: Tokenizer,
+    pub tokens: Arc<Tokens>,
+    tokenizer: Arc<Tokenizer>,
+    max_length: usize,
+    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
+    /// The parameters that come from the checkpoint; the others are drawn from the seed.
+    loaded: BTreeSet<String>,
+    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
+    precision: Precision,
+}
+
+/// What many models start from: the checkpoint's weights, read once, and the tokens of all data.
+#[allow(dead_code, reason = "for the command `experiment`, which follows")]
+pub struct ModelStart {
+    shape: ModelConfig,
+    n_classes: usize,
+    /// The weights before any training; those that are not `loaded` are of some seed.
+    values: Vec<f32>,
+    loaded: BTreeSet<String>,
+    precision: Precision,
+    device: Device,
+    tokens: Arc<Tokens>,
+    tokenizer: Arc<Tokenizer>,
     max_length: usize,
 }
 
@@ -41,7 +62,7 @@ pub struct Tokens {
 impl Tokens {
     /// The validation set: tokens, and which of their examples.
     pub fn validation(&self, inputs: &Inputs) -> Option<(&TokenizedDataset, &[ExampleIndex])> {
-        match inputs.validation {
+        match *inputs.validation {
             ValidationSet::None => None,
             ValidationSet::File(_) => Some((self.validation.as_ref()?, &self.validation_indices)),
             ValidationSet::Split(_) => Some((&self.training, &self.validation_indices)),
@@ -61,7 +82,7 @@ impl ReadyModel {
         checkpoint: Option<&Path>,
         device: &Device,
     ) -> Result<Self> {
-        let (tokenizer, classifier) = if let Some(folder) = checkpoint {
+        let (tokenizer, classifier, loaded) = if let Some(folder) = checkpoint {
             load(folder, config, inputs, device)?
         } else {
             make(config, inputs, device)?
@@ -97,7 +118,7 @@ impl ReadyModel {
             Ok::<_, crate::error::Error>(tokens)
         };
         let training = tokenize(&inputs.training)?;
-        let (validation, validation_indices) = match &inputs.validation {
+        let (validation, validation_indices) = match &*inputs.validation {
             ValidationSet::None => (None, Vec::new()),
             ValidationSet::File(dataset) => {
                 (Some(tokenize(dataset)?), dataset.all().indices().to_vec())
@@ -111,14 +132,37 @@ impl ReadyModel {
             .collect::<Result<_>>()?;
         Ok(Self {
             classifier,
-            tokens: Tokens {
+            tokens: Arc::new(Tokens {
                 training,
                 validation,
                 stages,
                 validation_indices,
-            },
-            tokenizer,
+            }),
+            tokenizer: Arc::new(tokenizer),
             max_length,
+            loaded,
+            precision,
+        })
+    }
+
+    /// What it started from, if it has not been trained yet.
+    ///
+    /// # Errors
+    /// A device without kernels.
+    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
+    pub fn into_start(self) -> Result<ModelStart> {
+        let parameters = self.classifier.parameters();
+        let values = raw::read::<f32>(parameters.state())?[..parameters.n_elements()].to_vec();
+        Ok(ModelStart {
+            shape: self.classifier.config().clone(),
+            n_classes: self.classifier.n_classes(),
+            values,
+            loaded: self.loaded,
+            precision: self.precision,
+            device: self.classifier.device().clone(),
+            tokens: self.tokens,
+            tokenizer: self.tokenizer,
+            max_length: self.max_length,
         })
     }
 
@@ -133,24 +177,61 @@ impl ReadyModel {
     }
 }
 
-fn load(
-    folder: &Path,
-    config: &Config,
-    inputs: &Inputs,
-    device: &Device,
-) -> Result<(Tokenizer, Classifier)> {
+#[allow(dead_code, reason = "for the command `experiment`, which follows")]
+impl ModelStart {
+    /// A model as [`ReadyModel::prepare`] makes it for a config with this `random_state`.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn model(&self, seed: u64) -> Result<ReadyModel> {
+        let shape = self.shape.clone();
+        let classifier = Classifier::zeros(shape, self.n_classes, Use::Training, &self.device)?;
+        let classifier = classifier.in_precision(self.precision)?;
+        raw::update(classifier.parameters().state(), |state| {
+            state[..self.values.len()].copy_from_slice(&self.values);
+        })?;
+        classifier.parameters().initialize(seed, &self.loaded)?;
+        Ok(ReadyModel {
+            classifier,
+            tokens: Arc::clone(&self.tokens),
+            tokenizer: Arc::clone(&self.tokenizer),
+            max_length: self.max_length,
+            loaded: self.loaded.clone(),
+            precision: self.precision,
+        })
+    }
+
+    /// The number of the model's weights.
+    pub fn n_parameters(&self) -> usize {
+        self.values.len()
+    }
+
+    /// All data as the models read it.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+}
+
+/// A tokenizer, a classifier, and the names of its parameters that come from a checkpoint.
+type Parts = (Tokenizer, Classifier, BTreeSet<String>);
+
+fn load(folder: &Path, config: &Config, inputs: &Inputs, device: &Device) -> Result<Parts> {
     let tokenizer = Tokenizer::read(folder)?;
     ModelConfig::read(folder)?.check_tokenizer(&tokenizer, folder)?;
     let (n_classes, seed) = (inputs.labels.len(), config.random_state);
     let (classifier, report) = model::load(folder, n_classes, seed, Use::Training, device)?;
     say_loaded(&report);
     say_sentence_transformer(folder, config.model.max_length);
-    Ok((tokenizer, classifier))
+    let specs = classifier.parameters().specs().iter();
+    let names = specs.map(|spec| spec.name.clone());
+    let loaded = names.filter(|name| !report.initialized.contains(name));
+    let loaded = loaded.collect();
+    Ok((tokenizer, classifier, loaded))
 }
 
 /// A model from scratch. Its vocabulary comes from all training examples, before any selector,
 /// so that runs on different subsets start from the same model.
-fn make(config: &Config, inputs: &Inputs, device: &Device) -> Result<(Tokenizer, Classifier)> {
+fn make(config: &Config, inputs: &Inputs, device: &Device) -> Result<Parts> {
     let examples = inputs.training_part.examples(&inputs.training);
     let texts: Vec<&str> = examples
         .flat_map(|(_, e)| std::iter::once(e.text.as_str()).chain(e.text_pair.as_deref()))
@@ -161,7 +242,7 @@ fn make(config: &Config, inputs: &Inputs, device: &Device) -> Result<(Tokenizer,
     let classifier = Classifier::zeros(shape, inputs.labels.len(), Use::Training, device)?;
     let parameters = classifier.parameters();
     parameters.initialize(config.random_state, &BTreeSet::new())?;
-    Ok((tokenizer, classifier))
+    Ok((tokenizer, classifier, BTreeSet::new()))
 }
 
 /// The longest input that the model has positions for, at most what the config wants.

@@ -53,6 +53,29 @@ impl RunFolder {
         })
     }
 
+    /// Makes the folder `path` anew for a run below `output_dir` that has no number, is not shown
+    /// there and keeps no log; what an unfinished run has left in it goes.
+    ///
+    /// # Errors
+    /// A folder that cannot be made.
+    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
+    pub fn anew(output_dir: &Path, path: &Path) -> Result<Self> {
+        if path.exists() {
+            fs::remove_dir_all(path).map_err(|e| Error::writing(path, &e))?;
+        }
+        fsio::create_folder(path)?;
+        Ok(Self {
+            output_dir: output_dir.to_path_buf(),
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Whether a run in the folder `path` has all its files.
+    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
+    pub fn is_complete(path: &Path) -> bool {
+        path.join(MANIFEST).is_file()
+    }
+
     /// Where the run's files lie.
     pub fn path(&self) -> &Path {
         &self.path
@@ -113,6 +136,15 @@ impl RunFolder {
     /// # Errors
     /// A file that cannot be written, or something of the user's where a link should be.
     pub fn finish(&self) -> Result<()> {
+        self.complete()?;
+        self.show()
+    }
+
+    /// Writes the manifest, which makes the run complete.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn complete(&self) -> Result<()> {
         let mut entries = Map::new();
         for name in self.files()? {
             let bytes = fsio::read(&self.path.join(&name))?;
@@ -125,8 +157,7 @@ impl RunFolder {
         });
         let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
         text.push('\n');
-        fsio::write(&self.path.join(MANIFEST), text.as_bytes())?;
-        self.show()
+        fsio::write(&self.path.join(MANIFEST), text.as_bytes())
     }
 
     fn show(&self) -> Result<()> {

@@ -22,7 +22,7 @@ fn recorded(inputs: &Inputs) -> impl Iterator<Item = (&str, String, &Dataset, &S
     let training = (
         "train",
         "selection".to_owned(),
-        &inputs.training,
+        &*inputs.training,
         &inputs.selection,
     );
     let others = inputs.stages.iter().map(|set| {
@@ -97,7 +97,7 @@ fn taken(dataset: &Dataset, selection: &Selection, slices: &[Slice]) -> Table {
         let picks: HashMap<ExampleIndex, _> =
             selection.picks.iter().map(|p| (p.index, p)).collect();
         let of = |index: &ExampleIndex| picks[index];
-        let region = rows.iter().map(|i| of(i).region.name().to_owned());
+        let region = rows.iter().map(|i| of(i).rule.to_string());
         let rank = rows.iter().map(|i| of(i).rank as i64);
         let score = rows.iter().map(|i| of(i).score.unwrap_or(f64::NAN));
         table = table

@@ -86,7 +86,7 @@ pub fn evaluate_all(
         of_training = Some(run.shown_path(name));
     }
     if let Some((tokens, indices)) = model.tokens.validation(inputs) {
-        let dataset = match &inputs.validation {
+        let dataset = match &*inputs.validation {
             ValidationSet::File(dataset) => dataset,
             _ => &inputs.training,
         };

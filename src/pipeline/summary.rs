@@ -13,7 +13,7 @@ use crate::pipeline::ready_model::thousands;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::selection_record;
 use crate::pipeline::stages::StageResult;
-use crate::train::Outcome;
+use crate::pipeline::training_run::Trained;
 
 /// Prints the closing summary to standard output.
 ///
@@ -23,11 +23,14 @@ pub fn print(
     config: &Config,
     inputs: &Inputs,
     run: &RunFolder,
-    outcome: &Outcome,
-    map: Option<&DataMap>,
-    results: &[StageResult],
+    trained: &Trained,
     options: &ConfigOptions,
 ) -> Result<()> {
+    let Trained {
+        outcome,
+        map,
+        results,
+    } = trained;
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "\n{}", result_table(results));
@@ -40,7 +43,7 @@ pub fn print(
             outcome.n_epochs,
         );
     } else {
-        let why = match &inputs.validation {
+        let why = match &*inputs.validation {
             ValidationSet::None => "there is no validation set to choose by".to_owned(),
             _ => format!("{metric} is not defined on the validation set"),
         };
@@ -105,7 +108,7 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
     for step in &inputs.selection.steps {
         line("selected by", step.report.clone());
     }
-    match &inputs.validation {
+    match &*inputs.validation {
         ValidationSet::None => line("validation", "none: the last epoch's model is kept".into()),
         ValidationSet::File(dataset) => line("validation", file(&dataset.path, dataset.len())),
         ValidationSet::Split(indices) => {
@@ -115,7 +118,7 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
             );
         }
     }
-    for set in &inputs.stages {
+    for set in inputs.stages.iter() {
         line(&set.stage, file(&set.dataset.path, set.selection.n_draws()));
         for step in &set.selection.steps {
             line("selected by", step.report.clone());

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Fractions, Region};
+use crate::config::{Fractions, Region, Rule};
 use crate::data::{Dataset, ExampleIndex, Subset};
 use crate::error::{Error, Problem, Result};
 use crate::map::MapTable;
@@ -25,15 +25,15 @@ pub struct Coordinates {
 }
 
 /// One example that was picked.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pick {
     /// The example's row in its file.
     pub index: ExampleIndex,
-    /// The region that gave it.
-    pub region: Region,
-    /// Its place among the picks of the region, from 1.
+    /// The rule that gave it: a region of the map, or another in an experiment.
+    pub rule: Rule,
+    /// Its place among the picks of the rule, from 1.
     pub rank: usize,
-    /// What it was ranked by: confidence or variability; none for random picks.
+    /// What it was ranked by, as confidence or variability; none for random picks.
     pub score: Option<f64>,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn select_with(
         let ranked = taken.into_iter().zip(1..);
         picks.extend(ranked.map(|((position, score), rank)| Pick {
             index: indices[position],
-            region,
+            rule: Rule::Region(region),
             rank,
             score,
         }));
@@ -100,7 +100,10 @@ pub(super) fn describe(fractions: &Fractions, n_examples: usize, picks: &[Pick])
         .iter()
         .filter(|region| !fractions.share(**region).is_zero())
         .map(|region| {
-            let n = picks.iter().filter(|pick| pick.region == *region).count();
+            let n = picks
+                .iter()
+                .filter(|pick| pick.rule == Rule::Region(*region))
+                .count();
             format!(
                 "{n} {} ({} of {n_examples})",
                 region.name(),

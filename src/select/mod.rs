@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use cartography::{Coordinates, Pick, select_regions};
-pub use rules::{Candidates, RulePicks, select_by_rules};
+pub use rules::{Candidates, RulePicks, select_by_quotas, select_by_rules};
 pub use slices::slice_members;
 
 use crate::config::{CommandSpec, Fractions, SelectorSpec, Slicing, UnderSampling};

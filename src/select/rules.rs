@@ -59,12 +59,39 @@ pub fn select_by_rules(
     for (class, positions) in groups {
         let mut left = Left::new(positions, &candidates.indices);
         let random = random_picks(seed, class.unwrap_or(0) as usize);
-        for (rule, n) in shares.quotas(left.len(), min_easy) {
-            let picks = take(&rule, n, &mut left, candidates, random);
-            picked.push(RulePicks { rule, class, picks });
-        }
+        let quotas = shares.quotas(left.len(), min_easy);
+        picked.extend(take_all(quotas, class, &mut left, candidates, random));
     }
     picked
+}
+
+/// Picks by each rule as many of the candidates as it is to give, without replacement across
+/// rules, whatever their classes; ties as for [`select_by_rules`].
+///
+/// # Panics
+/// As [`select_by_rules`].
+pub fn select_by_quotas(
+    quotas: Vec<(Rule, usize)>,
+    candidates: &Candidates,
+    seed: u64,
+) -> Vec<RulePicks> {
+    let positions = (0..candidates.indices.len()).collect();
+    let mut left = Left::new(positions, &candidates.indices);
+    take_all(quotas, None, &mut left, candidates, random_picks(seed, 0))
+}
+
+fn take_all(
+    quotas: Vec<(Rule, usize)>,
+    class: Option<u32>,
+    left: &mut Left,
+    candidates: &Candidates,
+    random: Stream,
+) -> Vec<RulePicks> {
+    let picked = quotas.into_iter().map(|(rule, n)| {
+        let picks = take(&rule, n, left, candidates, random);
+        RulePicks { rule, class, picks }
+    });
+    picked.collect()
 }
 
 /// Takes the best `n` by a rule.

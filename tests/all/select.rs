@@ -10,7 +10,7 @@ mod under_sampling;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use enginora_rs::config::{Fractions, Region, SelectorSpec, Share};
+use enginora_rs::config::{Fractions, Region, Rule, SelectorSpec, Share};
 use enginora_rs::data::{Dataset, Example, LabelSpace, Subset};
 use enginora_rs::error::{Error, ErrorKind, Problem};
 use enginora_rs::map::{MapTable, read_map};
@@ -42,9 +42,9 @@ fn coordinates(n: u32) -> Vec<Coordinates> {
 /// The picks as `region: index index ...`, region by region.
 fn picked(text: &str, coordinates: &[Coordinates], seed: u64) -> String {
     let picks = select_regions(&fractions(text), coordinates, seed);
-    let regions = picks.chunk_by(|a, b| a.region == b.region).map(|picks| {
+    let regions = picks.chunk_by(|a, b| a.rule == b.rule).map(|picks| {
         let indices: Vec<String> = picks.iter().map(|p| p.index.to_string()).collect();
-        format!("{}: {}", picks[0].region, indices.join(" "))
+        format!("{}: {}", picks[0].rule, indices.join(" "))
     });
     regions.collect::<Vec<_>>().join("; ")
 }
@@ -112,18 +112,21 @@ fn picks_say_where_they_come_from() {
         (Region::Ambiguous, 15),
         (Region::Random, 20),
     ] {
-        expected.extend((1..=n).map(|rank| (region, rank)));
+        expected.extend((1..=n).map(|rank| (Rule::Region(region), rank)));
     }
     assert_eq!(
-        picks.iter().map(|p| (p.region, p.rank)).collect::<Vec<_>>(),
+        picks
+            .iter()
+            .map(|p| (p.rule.clone(), p.rank))
+            .collect::<Vec<_>>(),
         expected
     );
     for pick in &picks {
         let place = coordinates.iter().find(|c| c.index == pick.index).unwrap();
-        let score = match pick.region {
-            Region::HardToLearn | Region::EasyToLearn => Some(place.confidence),
-            Region::Ambiguous => Some(place.variability),
-            Region::Random => None,
+        let score = match pick.rule.signal() {
+            Some("confidence") => Some(place.confidence),
+            Some(_) => Some(place.variability),
+            None => None,
         };
         assert_eq!(pick.score, score);
     }

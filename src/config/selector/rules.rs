@@ -186,34 +186,56 @@ impl RuleShares {
     /// ask for fewer, that rule picks so many, and the last rules as many fewer, so that the
     /// total stays. With a `min_easy` above 0 that rule is there, even if it picks none.
     pub fn quotas(&self, n: usize, min_easy: Fraction) -> Vec<(Rule, usize)> {
-        const EASY: Rule = Rule::Region(Region::EasyToLearn);
+        with_min_easy(self.rounded_down(n), min_easy)
+    }
+
+    /// How the rules share exactly `total` picks: floor(share total) each, and what that leaves
+    /// goes to the largest share, of equal ones the first; `min_easy` as in
+    /// [`RuleShares::quotas`]. The shares add up to 1.
+    pub fn split(&self, total: usize, min_easy: Fraction) -> Vec<(Rule, usize)> {
+        let mut quotas = self.rounded_down(total);
+        let n: usize = quotas.iter().map(|(_, n)| n).sum();
+        let largest = self.0.iter().map(|share| share.fraction).max();
+        let mut shares = self.0.iter();
+        if let Some(at) = shares.position(|share| Some(share.fraction) == largest) {
+            quotas[at].1 += total - n;
+        }
+        with_min_easy(quotas, min_easy)
+    }
+
+    fn rounded_down(&self, n: usize) -> Vec<(Rule, usize)> {
         let shares = self.0.iter();
-        let mut quotas: Vec<(Rule, usize)> = shares
+        shares
             .map(|share| (share.rule.clone(), share.fraction.of(n)))
-            .collect();
-        let total = quotas.iter().map(|(_, n)| n).sum();
-        let easy = quotas.iter().find(|(rule, _)| *rule == EASY);
-        let has = easy.map_or(0, |(_, n)| *n);
-        let wanted = min_easy.of_rounded_up(total).max(has);
-        let mut lacking = wanted - has;
-        for (rule, n) in quotas.iter_mut().rev() {
-            if *rule != EASY {
-                let given = lacking.min(*n);
-                *n -= given;
-                lacking -= given;
-            }
-        }
-        match quotas.iter_mut().find(|(rule, _)| *rule == EASY) {
-            Some((_, n)) => *n = wanted,
-            None if !min_easy.is_zero() => quotas.push((EASY, wanted)),
-            None => {}
-        }
-        quotas.sort_by_key(|(rule, _)| rule.turn());
-        quotas
+            .collect()
     }
 
     /// The shares in the order of their turns.
     pub fn shares(&self) -> &[RuleShare] {
         &self.0
     }
+}
+
+/// Quotas of which at least ceil(`min_easy` total) are easy-to-learn, see [`RuleShares::quotas`].
+fn with_min_easy(mut quotas: Vec<(Rule, usize)>, min_easy: Fraction) -> Vec<(Rule, usize)> {
+    const EASY: Rule = Rule::Region(Region::EasyToLearn);
+    let total = quotas.iter().map(|(_, n)| n).sum();
+    let easy = quotas.iter().find(|(rule, _)| *rule == EASY);
+    let has = easy.map_or(0, |(_, n)| *n);
+    let wanted = min_easy.of_rounded_up(total).max(has);
+    let mut lacking = wanted - has;
+    for (rule, n) in quotas.iter_mut().rev() {
+        if *rule != EASY {
+            let given = lacking.min(*n);
+            *n -= given;
+            lacking -= given;
+        }
+    }
+    match quotas.iter_mut().find(|(rule, _)| *rule == EASY) {
+        Some((_, n)) => *n = wanted,
+        None if !min_easy.is_zero() => quotas.push((EASY, wanted)),
+        None => {}
+    }
+    quotas.sort_by_key(|(rule, _)| rule.turn());
+    quotas
 }

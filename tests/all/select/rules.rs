@@ -178,7 +178,9 @@ fn regions_are_those_of_the_selector_in_the_loop() {
     let from = candidates(250);
     let picks = select_regions(&fractions(text), &coordinates(250), 7);
     let expected = Region::ALL.map(|region| {
-        let of_region = picks.iter().filter(|pick| pick.region == region);
+        let of_region = picks
+            .iter()
+            .filter(|pick| pick.rule == Rule::Region(region));
         (
             region.to_string(),
             None,
