@@ -22,7 +22,14 @@ use crate::scratch::uniform;
 
 /// `hard_to_learn=0.1 random=0.2`.
 fn fractions(text: &str) -> Fractions {
-    let shares: Vec<Share> = text.split(' ').map(|s| s.parse().unwrap()).collect();
+    let share = |text: &str| {
+        let (region, fraction) = text.split_once('=').unwrap();
+        Share {
+            region: region.parse().unwrap(),
+            fraction: fraction.parse().unwrap(),
+        }
+    };
+    let shares: Vec<Share> = text.split(' ').map(share).collect();
     Fractions::from_shares(&shares).unwrap()
 }
 

@@ -38,7 +38,7 @@ pub struct Fractions {
     pub random: Fraction,
 }
 
-/// One region's share, as `--fraction ambiguous=0.33` gives it.
+/// One region's share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// What to pick.
@@ -139,24 +139,6 @@ impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.region, self.fraction)
     }
-}
-
-impl FromStr for Share {
-    type Err = String;
-
-    /// Reads `ambiguous=0.33`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (region, fraction) = parse_share(text)?;
-        Ok(Self { region, fraction })
-    }
-}
-
-/// Reads `NAME=FRACTION`.
-pub(super) fn parse_share<T: FromStr<Err = String>>(text: &str) -> Result<(T, Fraction), String> {
-    let (name, fraction) = text
-        .split_once('=')
-        .ok_or_else(|| format!("`{text}` is not of the form NAME=FRACTION"))?;
-    Ok((name.parse()?, fraction.parse()?))
 }
 
 /// Whether fractions can share a whole.

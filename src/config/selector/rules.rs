@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::regions::{Region, check_sum, parse_share};
+use super::regions::{Region, check_sum};
 use super::unknown;
 use crate::config::fraction::Fraction;
 
@@ -158,8 +158,13 @@ impl FromStr for RuleShare {
 
     /// Reads `high_aum=0.1`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (rule, fraction) = parse_share(text)?;
-        Ok(Self { rule, fraction })
+        let (name, fraction) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` is not of the form NAME=FRACTION"))?;
+        Ok(Self {
+            rule: name.parse()?,
+            fraction: fraction.parse()?,
+        })
     }
 }
 
