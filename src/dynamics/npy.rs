@@ -103,16 +103,23 @@ impl Header {
     #[allow(clippy::cast_lossless)]
     fn numbers(&self, data: &[u8], n: usize) -> Result<Vec<f64>, String> {
         macro_rules! numbers {
-            ($type:ty, $from:ident) => {{
+            ($type:ty, $from:ident) => {
+                numbers!($type, $from, |number| number as f64)
+            };
+            ($type:ty, $from:ident, $to_f64:expr) => {{
                 let size = size_of::<$type>();
                 let bytes = n.checked_mul(size).and_then(|length| data.get(..length));
                 let bytes = bytes.ok_or_else(|| format!("it ends before its {n} numbers"))?;
-                let one =
-                    |bytes: &[u8]| <$type>::$from(bytes.try_into().unwrap_or_default()) as f64;
+                let one = |bytes: &[u8]| {
+                    let to_f64: fn($type) -> f64 = $to_f64;
+                    to_f64(<$type>::$from(bytes.try_into().unwrap_or_default()))
+                };
                 Ok(bytes.chunks_exact(size).map(one).collect())
             }};
         }
         match self.kind.as_str() {
+            "<f2" => numbers!(half::f16, from_le_bytes, half::f16::to_f64),
+            ">f2" => numbers!(half::f16, from_be_bytes, half::f16::to_f64),
             "<f4" => numbers!(f32, from_le_bytes),
             ">f4" => numbers!(f32, from_be_bytes),
             "<f8" => numbers!(f64, from_le_bytes),
@@ -128,7 +135,7 @@ impl Header {
             "|i1" => numbers!(i8, from_le_bytes),
             "|u1" | "|b1" => numbers!(u8, from_le_bytes),
             other => Err(format!(
-                "its numbers are of the kind `{other}`; allowed: f4, f8, i1 to i8, u1 to u8, b1"
+                "its numbers are of the kind `{other}`; allowed: f2, f4, f8, i1 to i8, u1 to u8, b1"
             )),
         }
     }

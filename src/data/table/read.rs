@@ -202,6 +202,7 @@ fn column_of_arrays(kind: &DataType, parts: &[ArrayRef]) -> Option<Column> {
         }
         DataType::Float64 => Column::Real(values!(Float64Array, f64::NAN, |x| x)),
         DataType::Float32 => Column::Real(values!(arrow_array::Float32Array, f64::NAN, f64::from)),
+        DataType::Float16 => Column::Real(values!(arrow_array::Float16Array, f64::NAN, f64::from)),
         DataType::List(_) => Column::RealList(lists_of(parts)?),
         _ => return None,
     };
@@ -215,17 +216,11 @@ fn lists_of(parts: &[ArrayRef]) -> Option<Vec<Vec<f64>>> {
         let array = part.as_any().downcast_ref::<arrow_array::ListArray>()?;
         for list in array {
             let list = list?;
-            let numbers = list.as_any();
-            let numbers = if let Some(reals) = numbers.downcast_ref::<Float64Array>() {
-                reals.iter().map(|x| x.unwrap_or(f64::NAN)).collect()
-            } else {
-                let reals = numbers.downcast_ref::<arrow_array::Float32Array>()?;
-                reals
-                    .iter()
-                    .map(|x| x.map_or(f64::NAN, f64::from))
-                    .collect()
-            };
-            lists.push(numbers);
+            match column_of_arrays(list.data_type(), std::slice::from_ref(&list))? {
+                Column::Real(numbers) => lists.push(numbers),
+                Column::Integer(numbers) => lists.push(numbers.iter().map(|x| *x as f64).collect()),
+                Column::Text(_) | Column::RealList(_) => return None,
+            }
         }
     }
     Some(lists)
