@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
@@ -58,7 +59,7 @@ enum Command {
         #[arg(value_name = "PATH")]
         path: PathBuf,
         /// Who wrote the dynamics.
-        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = DYNAMICS_FORMATS)]
+        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = dynamics_formats())]
         format: String,
         /// Whose files to write.
         #[arg(long, value_name = "FORMAT")]
@@ -69,12 +70,15 @@ enum Command {
     },
     /// Make a data map of training dynamics, whoever recorded them.
     Map {
-        /// A run of ours, or dynamics of another program: a file or a folder. Several: a map of
-        /// each, and how much they agree.
-        #[arg(value_name = "PATH", required = true)]
+        /// A run of ours, or dynamics of another program: a file or a folder. Several, as of other
+        /// seeds: a map of each, their mean map, and how much they agree.
+        #[arg(value_name = "PATH", required_unless_present = "runs")]
         paths: Vec<PathBuf>,
+        /// The same paths, said with a name.
+        #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "paths")]
+        runs: Vec<PathBuf>,
         /// Who wrote the dynamics.
-        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = DYNAMICS_FORMATS)]
+        #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = dynamics_formats())]
         format: String,
         /// Use the first N epochs only.
         #[arg(long, value_name = "N")]
@@ -213,15 +217,24 @@ impl From<SelectArguments> for SelectOptions {
 }
 
 /// What `--format` takes.
-const DYNAMICS_FORMATS: [&str; 6] = [
-    "auto", "enginora", "allenai", "trustai", "cleanlab", "table",
-];
+fn dynamics_formats() -> PossibleValuesParser {
+    let names = std::iter::once("auto").chain(DynamicsFormat::ALL.map(DynamicsFormat::name));
+    let values = names.map(|name| match name {
+        // What `export` calls the long table that it writes.
+        "table" => PossibleValue::new(name).alias(ExportFormat::Csv.name()),
+        _ => PossibleValue::new(name),
+    });
+    values.collect::<Vec<_>>().into()
+}
 
 /// The format of that name; none for `auto`.
 fn dynamics_format(name: &str) -> Option<DynamicsFormat> {
-    DynamicsFormat::ALL
-        .into_iter()
-        .find(|format| format.name() == name)
+    match name {
+        "csv" => Some(DynamicsFormat::Table),
+        _ => DynamicsFormat::ALL
+            .into_iter()
+            .find(|format| format.name() == name),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -309,7 +322,13 @@ impl FromStr for ExportFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|format| format.name() == text);
+        // What `--format` calls the same file.
+        let name = if text == DynamicsFormat::Table.name() {
+            Self::Csv.name()
+        } else {
+            text
+        };
+        let known = Self::ALL.into_iter().find(|format| format.name() == name);
         known.ok_or_else(|| format!("allowed: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
@@ -391,26 +410,30 @@ fn run(command: Command, console: &Console) -> Result<()> {
             output,
         }),
         Command::Map {
-            paths,
+            mut paths,
+            runs,
             format,
             burn_out,
             include_ci,
             no_plots,
             output,
-        } => pipeline::run_map(&MapCommandOptions {
-            paths,
-            format: dynamics_format(&format),
-            map: MapOptions {
-                burn_out,
-                variability: if include_ci {
-                    Variability::WithConfidenceInterval
-                } else {
-                    Variability::Plain
+        } => {
+            paths.extend(runs);
+            pipeline::run_map(&MapCommandOptions {
+                paths,
+                format: dynamics_format(&format),
+                map: MapOptions {
+                    burn_out,
+                    variability: if include_ci {
+                        Variability::WithConfidenceInterval
+                    } else {
+                        Variability::Plain
+                    },
                 },
-            },
-            plots: !no_plots,
-            output,
-        }),
+                plots: !no_plots,
+                output,
+            })
+        }
         Command::Schema => {
             // A reader that has seen enough, as `head` has, is no failure.
             let _ = io::stdout().write_all(pipeline::schema().as_bytes());

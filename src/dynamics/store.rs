@@ -129,12 +129,12 @@ pub fn write_epoch(
     })
 }
 
-/// The epochs in a dynamics folder, with their numbers, in order.
+/// The first `n_epochs` epochs in a dynamics folder, or all, in order.
 ///
 /// # Errors
 /// A missing folder, one without epochs ([`ErrorKind::MissingInput`]), or one in which an
-/// epoch from 0 to the last is missing.
-pub fn epoch_folders(folder: &Path) -> Result<Vec<PathBuf>> {
+/// epoch before the last of these is missing.
+pub fn epoch_folders(folder: &Path, n_epochs: Option<usize>) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::reading(folder, &e))?;
     let mut epochs: Vec<(usize, PathBuf)> = entries
         .filter_map(|entry| {
@@ -150,6 +150,7 @@ pub fn epoch_folders(folder: &Path) -> Result<Vec<PathBuf>> {
         let problem = Problem::new("no `epoch=N` folders").in_file(folder);
         return Err(Error::new(ErrorKind::MissingInput, problem));
     }
+    epochs.truncate(n_epochs.unwrap_or(usize::MAX));
     for (i, (number, path)) in epochs.iter().enumerate() {
         if *number != i {
             let message = format!("epoch {i} is missing before it");
@@ -196,8 +197,7 @@ impl Iterator for EpochReader {
 /// # Errors
 /// As [`epoch_folders`] and [`EpochReader`]; epochs that do not hold the same examples.
 pub(super) fn read_all(folder: &Path, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
-    let mut folders = epoch_folders(folder)?;
-    folders.truncate(n_epochs.unwrap_or(usize::MAX));
+    let folders = epoch_folders(folder, n_epochs)?;
     let mut dynamics = Builder::new(ValueKind::Logits);
     let mut indices = Vec::new();
     for (epoch, folder) in folders.iter().enumerate() {

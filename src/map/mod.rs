@@ -151,8 +151,7 @@ fn side_by_side(
     options: MapOptions,
     mut take: impl FnMut(Vec<Point>) -> Result<()>,
 ) -> Result<usize> {
-    let mut folders = epoch_folders(folder)?;
-    folders.truncate(options.burn_out.unwrap_or(usize::MAX));
+    let folders = epoch_folders(folder, options.burn_out)?;
     if folders.is_empty() {
         return Err(differs(folder, "`burn_out` is 0, which leaves no epoch"));
     }

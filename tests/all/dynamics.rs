@@ -1,7 +1,10 @@
 //! Dynamics that other programs wrote, read and written, and the maps made of them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow_array::types::Float16Type;
+use arrow_array::{ArrayRef, Float16Array, Int64Array, ListArray, RecordBatch, StringArray};
 use enginora_rs::dynamics::{
     DynamicsFiles, DynamicsFormat, ExportFormat, RecordedExample, TrainingDynamics, ValueKind,
     export, write_epoch,
@@ -13,6 +16,8 @@ use enginora_rs::map::{
 };
 
 use enginora_rs::pipeline::{ExportOptions, MapCommandOptions, run_export, run_map};
+
+use parquet::arrow::ArrowWriter;
 
 use crate::scratch::{Scratch, uniform};
 
@@ -253,6 +258,150 @@ fn the_first_epochs_alone_are_read_where_that_is_asked_for() {
     check(scratch.at("c"));
     export(&probabilities, ExportFormat::Cleanlab, &scratch.at("d")).unwrap();
     check(scratch.at("d"));
+}
+
+/// With `--burn-out 2` an epoch that is missing after the second does not matter; before it does.
+#[test]
+fn only_the_epochs_that_are_read_must_be_there() {
+    let scratch = Scratch::new();
+    let (logits, probabilities) = (
+        sample(ValueKind::Logits, 6, 4),
+        sample(ValueKind::Probabilities, 6, 4),
+    );
+    for epoch in [0, 1, 3] {
+        let values: Vec<f32> = logits.epochs[epoch].iter().map(|x| *x as f32).collect();
+        let guids: Vec<&str> = logits.examples.iter().map(|e| e.guid.as_str()).collect();
+        let gold: Vec<u32> = logits.examples.iter().map(|e| e.gold).collect();
+        let (folder, indices) = (scratch.at("ours"), [0, 1, 2, 3, 4, 5]);
+        write_epoch(&folder, epoch, &indices, &guids, &gold, &values).unwrap();
+    }
+    export(&logits, ExportFormat::Allenai, &scratch.at("a")).unwrap();
+    std::fs::remove_file(scratch.at("a/training_dynamics/dynamics_epoch_2.jsonl")).unwrap();
+    export(&probabilities, ExportFormat::Cleanlab, &scratch.at("c")).unwrap();
+    std::fs::remove_file(scratch.at("c/pred_probs_epoch_2.npy")).unwrap();
+    let table = export(&logits, ExportFormat::Csv, &scratch.at("t")).unwrap();
+    let rows = std::fs::read_to_string(&table[0]).unwrap();
+    let rows = rows.split_inclusive('\n');
+    let kept = rows
+        .filter(|row| !row.contains(",2,0,") && !row.contains(",2,1,") && !row.contains(",2,2,"));
+    scratch.write("t/training_dynamics.csv", kept.collect::<String>());
+    for (name, missing) in [
+        ("ours", "ours/epoch=3: epoch 2 is missing before it"),
+        (
+            "a",
+            "a/training_dynamics/dynamics_epoch_3.jsonl: epoch 2 is missing before it",
+        ),
+        (
+            "c",
+            "c/pred_probs_epoch_3.npy: epoch 2 is missing before it",
+        ),
+        (
+            "t",
+            "t/training_dynamics.csv: the epochs go from 1 to 3: one is missing",
+        ),
+    ] {
+        let files = DynamicsFiles::find(&scratch.at(name), None).unwrap();
+        assert_eq!(files.read(Some(2)).unwrap().epochs.len(), 2, "{name}");
+        let two = MapOptions {
+            burn_out: Some(2),
+            ..PLAIN
+        };
+        assert_eq!(map_in_parts(&files, two, |_| Ok(())).unwrap(), 2, "{name}");
+        for n_epochs in [None, Some(3)] {
+            let error = files.read(n_epochs).unwrap_err();
+            let shown = scratch.shown(&error);
+            assert!(shown.starts_with(missing), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn ties_go_to_the_lower_class_whatever_a_log_says_of_them() {
+    let scratch = Scratch::new();
+    let line = |label: usize, predicted: usize, probs: [f64; 3]| {
+        format!(
+            "{{'id': 'a', 'label': {label}, 'pred_label': {predicted}, 'noisy_label': 0, 'correct': '{}', 'loss': 1.0, 'probs': {probs:?}, 'label_probs': {:?}}}\n",
+            label == predicted,
+            probs[label]
+        )
+    };
+    let tied = [0.25, 0.375, 0.375];
+    let path = scratch.write("log.json", line(2, 2, tied) + &line(2, 1, tied));
+    let correctness = |path: &Path| points(path)[0].signals.correctness;
+    assert_eq!(correctness(&path), 0);
+    let path = scratch.write("log.json", line(1, 1, tied) + &line(1, 2, tied));
+    assert_eq!(correctness(&path), 2);
+    // What is no tie is an error as before, also where the others are one.
+    for (label, predicted, probs) in [
+        (2, 2, [0.25, 0.5, 0.25]),
+        (0, 0, tied),
+        (1, 0, [0.2, 0.5, 0.3]),
+    ] {
+        let path = scratch.write("log.json", line(label, predicted, probs));
+        fails(&scratch, &path, "log.json:1:");
+    }
+}
+
+#[test]
+fn half_precision_is_read() {
+    let scratch = Scratch::new();
+    // 0.25, 0.75, 1, 0 in IEEE 754's binary16.
+    let halves = [0x3400_u16, 0x3a00, 0x3c00, 0x0000];
+    let array = |kind: &str, bytes: Vec<u8>| {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (2, 2), }}");
+        let header = format!("{header:<117}\n");
+        let mut file = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        file.extend(header.into_bytes());
+        file.extend(bytes);
+        file
+    };
+    scratch.write(
+        "pred_probs_epoch_0.npy",
+        array("<f2", halves.iter().flat_map(|x| x.to_le_bytes()).collect()),
+    );
+    scratch.write(
+        "pred_probs_epoch_1.npy",
+        array(">f2", halves.iter().flat_map(|x| x.to_be_bytes()).collect()),
+    );
+    let labels = array("|u1", vec![1, 0]);
+    let labels = String::from_utf8_lossy(&labels[10..]).replace("(2, 2)", "(2,)  ");
+    let labels = [&b"\x93NUMPY\x01\x00\x76\x00"[..], labels.as_bytes()].concat();
+    scratch.write("labels.npy", labels);
+    assert_eq!(
+        read(scratch.path()).epochs,
+        vec![vec![0.25, 0.75, 1.0, 0.0]; 2]
+    );
+
+    let halves = halves.map(half::f16::from_bits);
+    let values = Float16Array::from(halves.to_vec());
+    let rows = halves
+        .chunks(2)
+        .map(|row| Some(row.iter().copied().map(Some)));
+    let lists = ListArray::from_iter_primitive::<Float16Type, _, _>(rows);
+    let shared: [(&str, ArrayRef); 3] = [
+        ("guid", Arc::new(StringArray::from(vec!["a", "b"]))),
+        ("epoch", Arc::new(Int64Array::from(vec![0, 0]))),
+        ("gold", Arc::new(Int64Array::from(vec![1, 0]))),
+    ];
+    let columns: [(&str, ArrayRef); 2] = [
+        ("probs_0", Arc::new(values.slice(0, 2))),
+        ("probs_1", Arc::new(values.slice(2, 2))),
+    ];
+    let check = |more: Vec<(&str, ArrayRef)>, expected: [f64; 4]| {
+        let batch = RecordBatch::try_from_iter(shared.iter().cloned().chain(more)).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let path = scratch.write("table.parquet", bytes);
+        assert_eq!(read(&path).epochs, [expected]);
+    };
+    check(vec![("probs", Arc::new(lists))], [0.25, 0.75, 1.0, 0.0]);
+    let by_class = [
+        ("logits_0", columns[0].1.clone()),
+        ("logits_1", columns[1].1.clone()),
+    ];
+    check(by_class.to_vec(), [0.25, 1.0, 0.75, 0.0]);
 }
 
 #[test]
@@ -535,6 +684,7 @@ fn a_format_is_found_out_or_said() {
         ("t/output_data.json", DynamicsFormat::Trustai),
         ("c", DynamicsFormat::Cleanlab),
         ("s/training_dynamics.csv", DynamicsFormat::Table),
+        ("s", DynamicsFormat::Table),
     ] {
         let path = scratch.at(path);
         assert_eq!(DynamicsFiles::find(&path, None).unwrap().format(), expected);

@@ -61,6 +61,7 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
     let mut epochs: Vec<u32> = numbers.iter().map(|x| *x as u32).collect();
     epochs.sort_unstable();
     epochs.dedup();
+    epochs.truncate(n_epochs.unwrap_or(usize::MAX));
     if let Some((from, to)) = epochs
         .iter()
         .zip(&epochs[1..])

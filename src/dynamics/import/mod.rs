@@ -60,11 +60,11 @@ impl DynamicsFormat {
 pub enum DynamicsFiles {
     /// A folder of ours, with a folder for each epoch.
     Enginora(PathBuf),
-    /// allenai's files, epoch after epoch.
+    /// allenai's files by epoch.
     Allenai(Vec<PathBuf>),
     /// TrustAI's log.
     Trustai(PathBuf),
-    /// Probabilities, epoch after epoch; labels are beside them.
+    /// Probabilities by epoch; labels are beside them.
     Cleanlab(Vec<PathBuf>),
     /// A long table.
     Table(PathBuf),
@@ -77,8 +77,7 @@ impl DynamicsFiles {
     /// scripts, too.
     ///
     /// # Errors
-    /// Nothing there ([`ErrorKind::MissingInput`]); nothing of the format, or of any; an epoch
-    /// that is missing.
+    /// Nothing there ([`ErrorKind::MissingInput`]); nothing of the format, or of any.
     pub fn find(path: &Path, format: Option<DynamicsFormat>) -> Result<Self> {
         let kind = std::fs::metadata(path).map_err(|e| Error::reading(path, &e))?;
         let formats = match &format {
@@ -127,18 +126,18 @@ impl DynamicsFiles {
             .unwrap_or(Path::new("."))
     }
 
-    /// Reads all, or the first `n_epochs` epochs (at least 1).
+    /// Reads all, or the first `n_epochs` epochs (at least 1); what comes after those does not
+    /// matter.
     ///
     /// # Errors
     /// Files that cannot be read or are not what they should be: with the file and, where there
-    /// are lines, the line.
+    /// are lines, the line; an epoch that is missing before another one.
     pub fn read(&self, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
-        let first = |files: &[PathBuf]| files.len().min(n_epochs.unwrap_or(usize::MAX));
         match self {
             Self::Enginora(folder) => super::store::read_all(folder, n_epochs),
-            Self::Allenai(files) => allenai::read(&files[..first(files)]),
+            Self::Allenai(files) => allenai::read(allenai::FILES.first(files, n_epochs)?),
             Self::Trustai(path) => trustai::read(path, n_epochs),
-            Self::Cleanlab(files) => cleanlab::read(&files[..first(files)]),
+            Self::Cleanlab(files) => cleanlab::read(cleanlab::FILES.first(files, n_epochs)?),
             Self::Table(path) => long_table::read(path, n_epochs),
         }
     }
@@ -157,10 +156,18 @@ fn in_folder(folder: &Path, format: DynamicsFormat) -> Result<Option<DynamicsFil
             let log = folder.join("output_data.json");
             log.is_file().then_some(DynamicsFiles::Trustai(log))
         }
-        DynamicsFormat::Table => None,
+        DynamicsFormat::Table => {
+            // The name that `export` gives it.
+            let names = TABLES.map(|e| folder.join("training_dynamics").with_extension(e));
+            let found = names.into_iter().find(|path| path.is_file());
+            found.map(DynamicsFiles::Table)
+        }
     };
     Ok(found)
 }
+
+/// The extensions of long tables.
+const TABLES: [&str; 5] = ["parquet", "csv", "tsv", "jsonl", "ndjson"];
 
 /// The file as dynamics of a format: where it may be, or, where that was asked for, in any case.
 fn as_file(
@@ -185,9 +192,7 @@ fn as_file(
             is_log.then(|| DynamicsFiles::Trustai(path.to_owned()))
         }
         DynamicsFormat::Table => {
-            let is_table = ["parquet", "csv", "tsv", "jsonl", "ndjson"]
-                .iter()
-                .any(|e| extension == *e);
+            let is_table = TABLES.iter().any(|e| extension == *e);
             (is_asked_for || is_table).then(|| DynamicsFiles::Table(path.to_owned()))
         }
     };
@@ -255,13 +260,21 @@ impl EpochFiles {
             })
             .collect();
         files.sort_unstable();
-        if let Some((expected, (_, path))) = files.iter().enumerate().find(|(i, (n, _))| i != n) {
-            let message = format!("epoch {expected} is missing before it");
-            let hint = "epochs are counted from 0";
-            return Err(Error::data(Problem::new(message).in_file(path).hint(hint)));
-        }
         let files: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
         Ok((!files.is_empty()).then_some(files))
+    }
+
+    /// The first `n_epochs` of the files, or all, of which none may be missing.
+    fn first<'a>(&self, files: &'a [PathBuf], n_epochs: Option<usize>) -> Result<&'a [PathBuf]> {
+        let files = &files[..files.len().min(n_epochs.unwrap_or(usize::MAX))];
+        let mut by_epoch = files.iter().enumerate();
+        let Some((expected, path)) = by_epoch.find(|(i, path)| self.number(path) != Some(*i))
+        else {
+            return Ok(files);
+        };
+        let message = format!("epoch {expected} is missing before it");
+        let hint = "epochs are counted from 0; `--burn-out N` reads the first N only";
+        Err(Error::data(Problem::new(message).in_file(path).hint(hint)))
     }
 }
 

@@ -3,7 +3,9 @@
 //! 'probs': [..], 'label_probs': ..}`, in Python's spelling or as JSON.
 //!
 //! The n-th line of an example is its n-th evaluation. A log that ends in the middle of an
-//! evaluation is read without that one.
+//! evaluation is read without that one. Where classes share the highest probability, the
+//! prediction is the lowest of them, whatever `pred_label` and `correct` say: another program may
+//! break ties in its own way, and a printed probability does not show how it did.
 
 use std::path::Path;
 
@@ -103,7 +105,9 @@ fn read_line<'a>(line: &mut Scanner<'a>, values: &mut Vec<f64>) -> Result<Fields
             ));
         }
         let predicted = argmax(probs);
-        if is_right != (predicted == gold as usize) {
+        let highest = probs[predicted];
+        let are_tied = *p >= highest && probs.iter().filter(|q| **q >= highest).count() > 1;
+        if is_right != (predicted == gold as usize) && !are_tied {
             return line.fault(format!(
                 "`correct` is {is_right}, but `probs` is highest at {predicted} and the label is {gold}"
             ));
