@@ -42,6 +42,11 @@ impl Fraction {
         self.units == 0
     }
 
+    /// The number nearest to it.
+    pub fn to_f64(self) -> f64 {
+        self.units as f64 / ONE as f64
+    }
+
     /// The exact sum of some fractions, or its text where it is above 1.
     pub(super) fn sum(fractions: impl IntoIterator<Item = Self>) -> Result<Self, String> {
         let units: u128 = fractions.into_iter().map(|f| u128::from(f.units)).sum();

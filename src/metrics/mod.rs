@@ -1,5 +1,5 @@
 //! scikit-learn's classification metrics from gold labels, predictions, probabilities and
-//! logits, and bootstrap confidence intervals for them.
+//! logits, bootstrap confidence intervals for them, and their means over seeds.
 //!
 //! Pure functions in f64. The metrics of predictions alone are functions of the confusion
 //! counts, which are taken in one pass over the examples ([`Counted`]). The rules are those
@@ -12,6 +12,7 @@ mod bootstrap;
 mod classes;
 mod confusion;
 mod curves;
+mod over_seeds;
 mod precision_recall;
 mod probabilities;
 mod value;
@@ -22,6 +23,7 @@ use confusion::Confusion;
 use precision_recall::SetScore;
 
 pub use bootstrap::{Interval, Resampling, bootstrap};
+pub use over_seeds::{CONFIDENCE_LEVEL, OverSeeds, Spread, over_seeds, paired_difference};
 pub use probabilities::{argmax, softmax_f64};
 pub use value::MetricValue;
 

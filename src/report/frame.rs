@@ -12,7 +12,7 @@ pub(super) const PADDING: f64 = 12.0;
 const TITLE_SIZE: f64 = 20.0;
 const SUB_LINE_SIZE: f64 = 13.0;
 const AXIS_TITLE_SIZE: f64 = 14.0;
-const TICK_SIZE: f64 = 12.0;
+pub(super) const TICK_SIZE: f64 = 12.0;
 
 /// Tick labels at the left take so many pixels before the axis's title gives way.
 const LABEL_WIDTH: f64 = 26.0;
@@ -48,14 +48,21 @@ pub(super) fn overhang(axis: Axis) -> Result<f64> {
 /// `panel`, left and below.
 pub(super) fn draw_axes(svg: &mut Svg, panel: Rect, x: &Side, y: &Side) -> Result<()> {
     let inside = panel.inset(PADDING);
-    let x_ticks: Vec<(f64, String)> = x
-        .axis
-        .ticks()
-        .map(|tick| {
-            let place = inside.x + x.axis.fraction(tick) * inside.width;
-            (place, x.axis.label(tick))
-        })
-        .collect();
+    let x_ticks = x.axis.ticks().map(|tick| {
+        let place = inside.x + x.axis.fraction(tick) * inside.width;
+        (place, x.axis.label(tick))
+    });
+    draw_axes_with_ticks(svg, panel, (x.name, &x_ticks.collect::<Vec<_>>()), y)
+}
+
+/// As [`draw_axes`], with ticks across at any places of the canvas; a label may be empty.
+pub(super) fn draw_axes_with_ticks(
+    svg: &mut Svg,
+    panel: Rect,
+    (x_name, x_ticks): (&str, &[(f64, String)]),
+    y: &Side,
+) -> Result<()> {
+    let inside = panel.inset(PADDING);
     let y_ticks: Vec<(f64, String)> = y
         .axis
         .ticks()
@@ -64,7 +71,7 @@ pub(super) fn draw_axes(svg: &mut Svg, panel: Rect, x: &Side, y: &Side) -> Resul
             (place, y.axis.label(tick))
         })
         .collect();
-    let x_title = shortened(x.name, AXIS_TITLE_SIZE, Weight::Regular, panel.width)?;
+    let x_title = shortened(x_name, AXIS_TITLE_SIZE, Weight::Regular, panel.width)?;
     let y_title = shortened(y.name, AXIS_TITLE_SIZE, Weight::Regular, panel.height)?;
     let overhang = overhang(y.axis)?;
 
@@ -81,7 +88,7 @@ pub(super) fn draw_axes(svg: &mut Svg, panel: Rect, x: &Side, y: &Side) -> Resul
     let attributes = format!("font-size=\"{TICK_SIZE}\" fill=\"#57606a\"");
     svg.group(&attributes, |svg| {
         svg.group("text-anchor=\"middle\"", |svg| {
-            for (x, label) in &x_ticks {
+            for (x, label) in x_ticks.iter().filter(|(_, label)| !label.is_empty()) {
                 svg.text(*x, panel.bottom() + 18.0, label);
             }
         });

@@ -17,6 +17,21 @@ pub(super) enum Swatch {
     Marker(Marker),
     /// A hexagon.
     Hexagon,
+    /// A line in these dashes with a marker on it, or without.
+    Line(&'static str, Option<Marker>),
+}
+
+/// Half the length of a line's swatch.
+const LINE_REACH: f64 = 17.0;
+
+impl Swatch {
+    /// How far it reaches to each side of its middle.
+    fn reach(self) -> f64 {
+        match self {
+            Self::Marker(_) | Self::Hexagon => 7.0,
+            Self::Line(..) => LINE_REACH,
+        }
+    }
 }
 
 /// Draws a swatch around `middle`.
@@ -31,6 +46,16 @@ pub(super) fn draw_swatch(svg: &mut Svg, middle: (f64, f64), swatch: Swatch, col
             (0.0, -MARKER_RADIUS - 1.0),
             hexagon_outline(MARKER_RADIUS + 1.0),
         ),
+        Swatch::Line(dashes, marker) => {
+            let (x, y) = middle;
+            svg.group(&line_attributes(colour, dashes), |svg| {
+                svg.lines([[(x - LINE_REACH, y), (x + LINE_REACH, y)]]);
+            });
+            if let Some(marker) = marker {
+                draw_swatch(svg, middle, Swatch::Marker(marker), colour);
+            }
+            return;
+        }
     };
     svg.push(format_args!(
         "<path {attributes} d=\"M{} {}{rest}\"/>\n",
@@ -39,14 +64,25 @@ pub(super) fn draw_swatch(svg: &mut Svg, middle: (f64, f64), swatch: Swatch, col
     ));
 }
 
+/// The attributes of a group of lines; dashes are those of SVG, none for a solid line.
+pub(super) fn line_attributes(colour: &str, dashes: &str) -> String {
+    let dashes = match dashes {
+        "" => String::new(),
+        dashes => format!(" stroke-dasharray=\"{dashes}\""),
+    };
+    format!(
+        "fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.2\" stroke-linejoin=\"round\"{dashes}"
+    )
+}
+
 /// One line of a legend.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub swatch: Swatch,
     pub colour: String,
     pub name: String,
-    /// How many examples there are of it.
-    pub n_examples: usize,
+    /// What stands at the right, such as how many examples there are of it; may be empty.
+    pub note: String,
 }
 
 const HEADING_SIZE: f64 = 13.0;
@@ -56,8 +92,9 @@ const ENTRY_STEP: f64 = 24.0;
 /// How far below the legend's top its first entry, or its colour bar, begins.
 const BELOW_HEADING: f64 = 28.0;
 
-/// Draws a column of entries with the numbers of their examples; above it a heading and, where
-/// it is not empty, what unit the names are in. Names that are too wide end in an ellipsis.
+/// Draws a column of entries with their notes; above it a heading and, where it is not empty, what
+/// unit the names are in. Names that are too wide end in an ellipsis, and entries that would be
+/// too many lie closer together.
 pub(super) fn draw_entries(
     svg: &mut Svg,
     area: Rect,
@@ -65,25 +102,31 @@ pub(super) fn draw_entries(
     entries: &[Entry],
 ) -> Result<()> {
     let mut lines = Vec::new();
-    let unit_height = if unit.is_empty() { 0.0 } else { 18.0 };
+    let top = area.y + BELOW_HEADING + if unit.is_empty() { 0.0 } else { 18.0 };
+    let step = ENTRY_STEP.min((area.bottom() - top) / entries.len().max(1) as f64);
     for (i, entry) in entries.iter().enumerate() {
-        let y = area.y + BELOW_HEADING + unit_height + (i as f64 + 0.5) * ENTRY_STEP;
-        let count = grouped(entry.n_examples);
-        let left = area.width - 18.0 - 14.0 - text_width(&count, ENTRY_SIZE, Weight::Regular)?;
+        let y = top + (i as f64 + 0.5) * step;
+        let x = area.x + 2.0 * entry.swatch.reach() + 6.0;
+        let of_note = match entry.note.as_str() {
+            "" => 0.0,
+            note => text_width(note, ENTRY_SIZE, Weight::Regular)? + 12.0,
+        };
+        let left = area.right() - x - of_note;
         let name = shortened(&entry.name, ENTRY_SIZE, Weight::Regular, left)?;
-        lines.push((y, name, count, entry));
+        lines.push(((x, y), name, entry));
     }
     in_legend(svg, area, heading, |svg| {
         if !unit.is_empty() {
             svg.text(area.x, area.y + 32.0, unit);
         }
-        for (y, name, _, entry) in &lines {
-            draw_swatch(svg, (area.x + 7.0, *y), entry.swatch, &entry.colour);
-            svg.text(area.x + 20.0, y + 4.3, name);
+        for ((x, y), name, entry) in &lines {
+            let middle = (area.x + entry.swatch.reach(), *y);
+            draw_swatch(svg, middle, entry.swatch, &entry.colour);
+            svg.text(*x, y + 4.3, name);
         }
         svg.group("fill=\"#57606a\" text-anchor=\"end\"", |svg| {
-            for (y, _, count, _) in &lines {
-                svg.text(area.right(), y + 4.3, count);
+            for ((_, y), _, entry) in lines.iter().filter(|(_, _, entry)| !entry.note.is_empty()) {
+                svg.text(area.right(), y + 4.3, &entry.note);
             }
         });
     })

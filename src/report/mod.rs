@@ -2,7 +2,8 @@
 //!
 //! [`figure::data_map_svg`] draws figure 1 of Swayamdipta et al. 2020 with the three
 //! histograms that the authors' code puts beside it; [`scatter::scatter_svg`] draws any two
-//! signals, coloured by any third; [`raster::png`] turns an SVG into pixels
+//! signals, coloured by any third; [`curves::curves_svg`] compares selections by what they
+//! lead to; [`raster::png`] turns an SVG into pixels
 //! with the fonts in `fonts/`, so that a picture does not depend on the machine's fonts.
 //!
 //! ```text
@@ -12,7 +13,8 @@
 //! scatter     the same for any two signals
 //!   groups    categories and other groups, with their colours and markers
 //!   scale     numbers to colours
-//! both
+//! curves      a metric against the share of the training set, a line per selection
+//! all
 //!   cloud     the examples: a marker each, or hexagons where there are too many
 //!   frame     grid, tick labels, axis titles, heading
 //!   legend    what colours and markers mean
@@ -30,6 +32,7 @@
 mod axis;
 mod classes;
 mod cloud;
+pub mod curves;
 pub mod figure;
 mod frame;
 pub mod groups;

@@ -108,10 +108,10 @@ impl Scatter {
     }
 }
 
-const CANVAS: (f64, f64) = (1060.0, 660.0);
+pub(super) const CANVAS: (f64, f64) = (1060.0, 660.0);
 
 /// The frame of a picture with a legend; wider labels at the left make it narrower.
-const PANEL: Rect = Rect {
+pub(super) const PANEL: Rect = Rect {
     x: 72.0,
     y: 88.0,
     width: 700.0,
@@ -119,7 +119,7 @@ const PANEL: Rect = Rect {
 };
 
 /// The legend's column.
-const LEGEND: Rect = Rect {
+pub(super) const LEGEND: Rect = Rect {
     x: 804.0,
     y: 88.0,
     width: 232.0,
@@ -332,7 +332,7 @@ fn draw_correctness(
             },
             colour: layer.colour.clone(),
             name: classes.label(class),
-            n_examples: layer.middles.len(),
+            note: grouped(layer.middles.len()),
         })
         .collect();
     let unit = if classes.are_exact() || are_many {
@@ -395,7 +395,7 @@ fn draw_groups(
             },
             colour: layer.colour.clone(),
             name: group.name.clone(),
-            n_examples: layer.middles.len(),
+            note: grouped(layer.middles.len()),
         })
         .collect();
     let colours: Vec<String> = layers.iter().map(|layer| layer.colour.clone()).collect();

@@ -7,6 +7,7 @@ mod condition;
 mod config;
 mod data;
 mod dynamics;
+mod experiment_results;
 mod fsio;
 #[cfg(feature = "hub")]
 mod hub;
