@@ -189,8 +189,10 @@ fn summary_table(rows: &[SummaryRow]) -> Table {
     table
 }
 
+type NumbersOf = fn(&SummaryRow) -> Option<OverSeeds>;
+
 /// The numbers of a row, and what their names begin with.
-const NUMBERS: [(&str, fn(&SummaryRow) -> Option<OverSeeds>); 3] = [
+const NUMBERS: [(&str, NumbersOf); 3] = [
     ("", |row| row.scores),
     ("against_random_", |row| row.against_random),
     ("against_all_", |row| row.against_all),

@@ -66,7 +66,7 @@ impl Page<'_> {
     fn means(&self, text: &mut String, metric: &str, direction: Option<Direction>) {
         self.head(text, "seeds");
         for group in self.groups {
-            self.row_head(text, group, group.cells.len());
+            row_head(text, group, group.cells.len());
             for stage in self.stages {
                 let scores = self.row(group, stage, metric).and_then(|row| row.scores);
                 let cell = scores.map_or_else(String::new, |scores| number(&scores));
@@ -97,7 +97,7 @@ impl Page<'_> {
             let Some(n_pairs) = cells.iter().flatten().map(|cell| cell.n).max() else {
                 continue;
             };
-            self.row_head(text, group, n_pairs);
+            row_head(text, group, n_pairs);
             for cell in cells {
                 let shown = cell.map_or_else(String::new, |cell| signed(&cell));
                 let is_clear = cell
@@ -119,16 +119,6 @@ impl Page<'_> {
             text,
             "\n| ---: | --- | ---: | ---: |{}",
             " --- |".repeat(self.stages.len())
-        );
-    }
-
-    fn row_head(&self, text: &mut String, group: &Group, n: usize) {
-        let _ = write!(
-            text,
-            "| {} % | {} | {} | {n} |",
-            percent(group.fraction.to_f64()),
-            escaped(group.selection),
-            group.cells[0].n_examples
         );
     }
 
@@ -167,6 +157,16 @@ impl Page<'_> {
         };
         group.selection != ALL && others.peek().is_some() && others.all(no_better)
     }
+}
+
+fn row_head(text: &mut String, group: &Group, n: usize) {
+    let _ = write!(
+        text,
+        "| {} % | {} | {} | {n} |",
+        percent(group.fraction.to_f64()),
+        escaped(group.selection),
+        group.cells[0].n_examples
+    );
 }
 
 fn number(scores: &OverSeeds) -> String {
