@@ -55,6 +55,19 @@ fn columns(config: &Config) -> Vec<KeyProblem> {
             problems.push(problem.hint("give one of them"));
         }
     }
+    if data.option_blank.is_some() {
+        let mut problem = |message: String| {
+            problems.push(KeyProblem::new("data.option_blank", message));
+        };
+        if data.option_columns.is_empty() {
+            problem("`data.option_blank` is given without `data.option_columns`".to_owned());
+        }
+        if let Some(pair) = &data.text_pair_column {
+            problem(format!(
+                "`data.option_blank` makes the second text of what follows the blank; `data.text_pair_column` is `{pair}`"
+            ));
+        }
+    }
     let same_id = data.text_column_id.is_some() && data.text_column_id == data.label_column_id;
     let same_name = data.text_column.is_some() && data.text_column == data.label_column;
     for (same, key, text) in [

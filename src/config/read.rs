@@ -127,6 +127,8 @@ fn resolve(config: &mut Config, has_seed: bool, source: &Source) -> Vec<Problem>
         let extra = &mut config.data.extra_columns;
         extra.extend(column.map(str::to_owned));
     }
+    let options = config.data.option_columns.clone();
+    config.data.extra_columns.extend(options);
     if config.metrics.is_empty() {
         config.metrics = MetricConfig::defaults();
     }

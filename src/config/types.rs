@@ -68,6 +68,11 @@ pub struct DataConfig {
     pub text_column: Option<String>,
     /// The second text's column name, for pairs of texts.
     pub text_pair_column: Option<String>,
+    /// The columns of the options of a multiple choice, in the order of the labels, of which there are as many: each option makes a pair with the text, and the model picks one.
+    #[schemars(extend("minItems" = 2))]
+    pub option_columns: Vec<String>,
+    /// The mark in the text that an option takes the place of, once in every text, as `_`: what is before it is the first text of the pair, the option and what follows it the second. None: the option is the second text, or follows it.
+    pub option_blank: Option<String>,
     /// The label column's name.
     pub label_column: Option<String>,
     /// The id column's name; without an id column an example's id is its row number, counted from 0 over all files of the set.
@@ -452,6 +457,8 @@ impl Default for DataConfig {
             label_column_id: None,
             text_column: None,
             text_pair_column: None,
+            option_columns: Vec::new(),
+            option_blank: None,
             label_column: None,
             id_column: None,
             extra_columns: Vec::new(),

@@ -53,7 +53,7 @@ impl Sequences {
     }
 }
 
-/// B examples with T tokens, on the device.
+/// B examples with T tokens, on the device: a sequence for each, or for each of its options.
 #[derive(Debug, Clone)]
 pub struct PackedBatch {
     /// Which examples of the data set these are (B).
@@ -70,7 +70,7 @@ pub struct PackedBatch {
     pub labels: Tensor,
 }
 
-/// One example's tokens, as a batch takes them in.
+/// One sequence of an example, as a batch takes it in.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenizedExample<'a> {
     /// Which example of the data set it is.
@@ -84,28 +84,42 @@ pub struct TokenizedExample<'a> {
 }
 
 impl PackedBatch {
-    /// Lays examples end to end and copies them to `device`.
+    /// Lays examples of one sequence each end to end and copies them to `device`.
     ///
     /// # Errors
     /// No memory on the device.
     pub fn new(examples: &[TokenizedExample<'_>], device: &Device) -> Result<Self> {
-        let sequences = Sequences::of_lengths(examples.iter().map(|e| e.input_ids.len()));
+        Self::of_options(examples, 1, device)
+    }
+
+    /// As [`PackedBatch::new`], with `n_options` sequences for each example, one after the other.
+    ///
+    /// # Errors
+    /// As [`PackedBatch::new`].
+    pub fn of_options(
+        options: &[TokenizedExample<'_>],
+        n_options: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let sequences = Sequences::of_lengths(options.iter().map(|e| e.input_ids.len()));
         let n_tokens = sequences.n_tokens();
         let mut input_ids = Vec::with_capacity(n_tokens);
         let mut token_type_ids = Vec::with_capacity(n_tokens);
         let mut positions = Vec::with_capacity(n_tokens);
-        for example in examples {
-            input_ids.extend_from_slice(example.input_ids);
-            token_type_ids.extend_from_slice(example.token_type_ids);
-            positions.extend(0..example.input_ids.len() as u32);
+        for option in options {
+            input_ids.extend_from_slice(option.input_ids);
+            token_type_ids.extend_from_slice(option.token_type_ids);
+            positions.extend(0..option.input_ids.len() as u32);
         }
-        let labels: Vec<u32> = examples.iter().map(|e| e.label).collect();
+        let examples = || options.iter().step_by(n_options);
+        let labels: Vec<u32> = examples().map(|e| e.label).collect();
+        let n_examples = labels.len();
         Ok(Self {
-            example_indices: examples.iter().map(|e| e.index).collect(),
+            example_indices: examples().map(|e| e.index).collect(),
             input_ids: Tensor::from_vec(input_ids, n_tokens, device)?,
             token_type_ids: Tensor::from_vec(token_type_ids, n_tokens, device)?,
             positions: Tensor::from_vec(positions, n_tokens, device)?,
-            labels: Tensor::from_vec(labels, examples.len(), device)?,
+            labels: Tensor::from_vec(labels, n_examples, device)?,
             sequences,
         })
     }

@@ -69,6 +69,7 @@ fn given_names(config: &DataConfig) -> impl Iterator<Item = &String> {
     ]
     .into_iter()
     .flatten()
+    .chain(&config.option_columns)
 }
 
 /// Finds the columns: by the config's keys, else by their names, else, without a header,

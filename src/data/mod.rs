@@ -13,6 +13,7 @@ mod files;
 mod format;
 mod jsonl;
 mod labels;
+mod options;
 mod parquet;
 mod parquet_rows;
 mod pieces;
@@ -56,6 +57,9 @@ pub struct Example {
     pub text: String,
     /// The second text of a pair, as with premise and hypothesis.
     pub text_pair: Option<String>,
+    /// For multiple choice the pair of texts that the model reads for each option, in the order of
+    /// the classes; else none.
+    pub options: Vec<[String; 2]>,
     /// The class, an index into the [`LabelSpace`].
     pub label: u32,
     /// The true class, where `label` may be wrong and this is known; for reports alone.
@@ -76,6 +80,17 @@ pub struct Dataset {
     pub warnings: Vec<Problem>,
 }
 
+impl Example {
+    /// What the model reads of it: a text or a pair, or a pair for each option.
+    pub fn sequences(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let own = (self.text.as_str(), self.text_pair.as_deref());
+        let options = self.options.iter();
+        std::iter::once(own)
+            .filter(|_| self.options.is_empty())
+            .chain(options.map(|[first, second]| (first.as_str(), Some(second.as_str()))))
+    }
+}
+
 impl Dataset {
     /// The number of examples.
     pub fn len(&self) -> usize {
@@ -85,6 +100,12 @@ impl Dataset {
     /// Whether there are no examples, which a file that was read never is.
     pub fn is_empty(&self) -> bool {
         self.examples.is_empty()
+    }
+
+    /// The number of sequences that the model reads for an example: of options in a multiple
+    /// choice, else 1.
+    pub fn sequences_per_example(&self) -> usize {
+        self.examples.first().map_or(1, |e| e.options.len().max(1))
     }
 
     /// The classes of all examples, in row order.

@@ -52,8 +52,7 @@ pub fn read_in_pieces<'a>(
     let mut n_examples = 0;
     for path in files.paths() {
         let mut hand_on = |content: Content, problems: &mut Problems<'a>| {
-            let extra = &columns.extra_columns;
-            let dataset = unlabelled_dataset(path, content, extra, n_examples, problems)?;
+            let dataset = unlabelled_dataset(path, content, &columns, n_examples, problems)?;
             n_examples += dataset.len();
             each(dataset)
         };

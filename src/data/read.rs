@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 
 use super::files::DataFiles;
 use super::format::{Format, read_text};
+use super::options::OptionColumns;
 use super::problems::{Content, Place, Problems, Row, listed, quoted};
 use super::records::{self, Separator};
 use super::{Dataset, Example, LabelSpace, delimited, jsonl, parquet_rows};
@@ -71,8 +72,8 @@ pub fn read_training(
         Some(num_labels) => space.extended_to(num_labels)?,
         None => space,
     };
-    let extra = &columns.extra_columns;
-    let dataset = dataset(&files, read, &space, "training", extra, &mut problems)?;
+    check_options(columns, &space)?;
+    let dataset = dataset(&files, read, &space, "training", columns, &mut problems)?;
     Ok((dataset, space))
 }
 
@@ -90,8 +91,7 @@ pub fn read_evaluation(
     let files = files.into();
     let mut problems = Problems::new(files.name());
     let read = read_files(&files, columns, &mut problems)?;
-    let extra = &columns.extra_columns;
-    dataset(&files, read, space, stage, extra, &mut problems)
+    dataset(&files, read, space, stage, columns, &mut problems)
 }
 
 /// The data set of one piece of an unlabelled file; `n_before` examples came before it.
@@ -101,15 +101,17 @@ pub fn read_evaluation(
 pub(super) fn unlabelled_dataset<'a>(
     path: &'a Path,
     content: Content,
-    extra: &[String],
+    config: &DataConfig,
     n_before: usize,
     problems: &mut Problems<'a>,
 ) -> Result<Dataset> {
     let classes = vec![(0, None); content.rows.len()];
     let read = vec![(0, path, content)];
     check_guids(&read, problems);
+    let options = options(&read, config, problems);
     problems.check()?;
-    Ok(assembled(path, read, classes, extra, n_before))
+    let extra = &config.extra_columns;
+    Ok(assembled(path, read, classes, options, extra, n_before))
 }
 
 /// The rows of one of a set's files, with the file's number.
@@ -294,9 +296,10 @@ fn dataset<'a>(
     read: Vec<FileRows<'a>>,
     space: &LabelSpace,
     stage: &str,
-    extra: &[String],
+    config: &DataConfig,
     problems: &mut Problems<'a>,
 ) -> Result<Dataset> {
+    let options = options(&read, config, problems);
     let mut classes = Vec::new();
     for (file, path, rows) in &read {
         problems.go_to(*file, path);
@@ -323,7 +326,50 @@ fn dataset<'a>(
         }
     }
     problems.check()?;
-    Ok(assembled(files.name(), read, classes, extra, 0))
+    let extra = &config.extra_columns;
+    Ok(assembled(files.name(), read, classes, options, extra, 0))
+}
+
+/// What the model reads of each row for every option, where there are options.
+fn options<'a>(
+    read: &[FileRows<'a>],
+    config: &DataConfig,
+    problems: &mut Problems<'a>,
+) -> Vec<Vec<[String; 2]>> {
+    let columns = OptionColumns::of(config);
+    let mut options = Vec::new();
+    for (file, path, rows) in read {
+        problems.go_to(*file, path);
+        if let Some(problem) = columns.missing_of(rows) {
+            problems.push(problem.in_file(*path));
+            continue;
+        }
+        for row in &rows.rows {
+            match columns.pairs_of(row) {
+                Ok(pairs) => options.push(pairs),
+                Err(problem) => problems.push_at(row.line, problem),
+            }
+        }
+    }
+    options
+}
+
+/// Whether every option has a label: a label's place among the labels is its option's.
+fn check_options(config: &DataConfig, space: &LabelSpace) -> Result<()> {
+    let n_options = config.option_columns.len();
+    if n_options == 0 || n_options == space.len() {
+        return Ok(());
+    }
+    let message = format!(
+        "`data.option_columns` has {n_options} columns, but the training set has {} labels: {}",
+        space.len(),
+        listed(space.names())
+    );
+    let hint = "each option has a label of its own, in their order";
+    Err(Error::new(
+        ErrorKind::Config,
+        Problem::new(message).hint(hint),
+    ))
 }
 
 /// The data set of rows and their classes; ids are the rows' own, or count on from `n_before`.
@@ -331,6 +377,7 @@ fn assembled(
     path: &Path,
     read: Vec<FileRows>,
     classes: Vec<(u32, Option<u32>)>,
+    options: Vec<Vec<[String; 2]>>,
     extra: &[String],
     n_before: usize,
 ) -> Dataset {
@@ -342,11 +389,13 @@ fn assembled(
     let examples = rows
         .into_iter()
         .zip(classes)
+        .zip(options)
         .enumerate()
-        .map(|(i, (row, (label, true_label)))| Example {
+        .map(|(i, ((row, (label, true_label)), options))| Example {
             guid: row.guid.unwrap_or_else(|| (n_before + i).to_string()),
             text: row.text,
             text_pair: row.text_pair,
+            options,
             label,
             true_label,
         })

@@ -2,6 +2,7 @@
 
 mod cache;
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -17,7 +18,7 @@ use tokenizers::{
 
 use crate::data::sentence_piece;
 use crate::data::word_piece::{count_words, learn_pieces};
-use crate::data::{Dataset, Example, ExampleIndex, TokenizedExample};
+use crate::data::{Dataset, Example, ExampleIndex, PackedBatch, TokenizedExample};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 
@@ -145,7 +146,8 @@ impl Tokenizer {
         /// Texts in memory as encodings, which are much larger than their ids.
         const CHUNK: usize = 4096;
         let mut tokenizer = self.inner.clone();
-        let has_pairs = dataset.examples.iter().any(|e| e.text_pair.is_some());
+        let mut sequences = dataset.examples.iter().flat_map(Example::sequences);
+        let has_pairs = sequences.any(|(_, second)| second.is_some());
         let n_special = tokenizer
             .get_post_processor()
             .map_or(0, |processor| processor.added_tokens(has_pairs));
@@ -163,15 +165,17 @@ impl Tokenizer {
                 stride: 0,
             }))
             .map_err(|e| Error::internal(format!("tokenizer: {e}")))?;
+        let per_example = dataset.sequences_per_example();
         let mut tokenized = TokenizedDataset {
             starts: vec![0],
+            sequences_per_example: per_example,
             ..TokenizedDataset::default()
         };
         for examples in dataset.examples.chunks(CHUNK) {
             let encodings = encode(&self.inner, &tokenizer, examples)
                 .map_err(|e| Error::data(Problem::new(e.to_string()).in_file(&dataset.path)))?;
-            for (example, encoding) in examples.iter().zip(encodings) {
-                if !encoding.get_overflowing().is_empty() {
+            for (example, encodings) in examples.iter().zip(encodings.chunks_exact(per_example)) {
+                if encodings.iter().any(|e| !e.get_overflowing().is_empty()) {
                     tokenized.n_truncated += 1;
                     if truncation == Truncation::Refuse {
                         let message = format!(
@@ -184,18 +188,19 @@ impl Tokenizer {
                         ));
                     }
                 }
-                if encoding.is_empty() {
+                if encodings.iter().any(Encoding::is_empty) {
                     let message = format!("the text of example `{}` has no token", example.guid);
                     let hint = "the tokenizer adds no special tokens of its own; remove such texts";
                     return Err(Error::data(
                         Problem::new(message).in_file(&dataset.path).hint(hint),
                     ));
                 }
-                tokenized.input_ids.extend_from_slice(encoding.get_ids());
-                tokenized
-                    .token_type_ids
-                    .extend(encoding.get_type_ids().iter().map(|id| *id as u8));
-                tokenized.starts.push(tokenized.input_ids.len());
+                for encoding in encodings {
+                    tokenized.input_ids.extend_from_slice(encoding.get_ids());
+                    let types = encoding.get_type_ids().iter().map(|id| *id as u8);
+                    tokenized.token_type_ids.extend(types);
+                    tokenized.starts.push(tokenized.input_ids.len());
+                }
                 tokenized.labels.push(example.label);
             }
         }
@@ -322,12 +327,15 @@ pub enum Truncation {
     Refuse,
 }
 
-/// The token ids of a data set, laid end to end in the order of the examples.
+/// The token ids of a data set, laid end to end in the order of the examples; of a multiple
+/// choice, in the order of its options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenizedDataset {
     input_ids: Vec<u32>,
     token_type_ids: Vec<u8>,
+    /// Where each sequence starts, and where the last one ends.
     starts: Vec<usize>,
+    sequences_per_example: usize,
     labels: Vec<u32>,
     n_truncated: usize,
 }
@@ -348,9 +356,9 @@ impl TokenizedDataset {
         self.n_truncated
     }
 
-    /// The number of tokens of an example, special ones included.
+    /// The number of tokens of an example, special ones included; of all options together.
     pub fn length(&self, index: ExampleIndex) -> usize {
-        self.starts[index as usize + 1] - self.starts[index as usize]
+        self.sequences(index).map(|range| range.len()).sum()
     }
 
     /// The class index of an example.
@@ -370,27 +378,31 @@ impl TokenizedDataset {
         indices: &[ExampleIndex],
         n_token_types: usize,
         device: &candle_core::Device,
-    ) -> Result<crate::data::PackedBatch> {
+    ) -> Result<PackedBatch> {
         let largest_type = n_token_types.saturating_sub(1) as u32;
-        let types: Vec<Vec<u32>> = indices
-            .iter()
-            .map(|index| {
-                let range = self.range(*index);
+        let sequences = || {
+            let of_one = |index: &ExampleIndex| {
+                let index = *index;
+                self.sequences(index).map(move |range| (index, range))
+            };
+            indices.iter().flat_map(of_one)
+        };
+        let types: Vec<Vec<u32>> = sequences()
+            .map(|(_, range)| {
                 let types = self.token_type_ids[range].iter();
                 types.map(|id| u32::from(*id).min(largest_type)).collect()
             })
             .collect();
-        let examples: Vec<TokenizedExample<'_>> = indices
-            .iter()
+        let sequences: Vec<TokenizedExample<'_>> = sequences()
             .zip(&types)
-            .map(|(index, token_type_ids)| TokenizedExample {
-                index: *index,
-                input_ids: &self.input_ids[self.range(*index)],
+            .map(|((index, range), token_type_ids)| TokenizedExample {
+                index,
+                input_ids: &self.input_ids[range],
                 token_type_ids,
-                label: self.label(*index),
+                label: self.label(index),
             })
             .collect();
-        crate::data::PackedBatch::new(&examples, device)
+        PackedBatch::of_options(&sequences, self.sequences_per_example, device)
     }
 
     /// The examples at `indices` in batches of at most `batch_size`, similar lengths together:
@@ -405,12 +417,15 @@ impl TokenizedDataset {
         order.chunks(batch_size).map(<[_]>::to_vec).collect()
     }
 
-    fn range(&self, index: ExampleIndex) -> std::ops::Range<usize> {
-        self.starts[index as usize]..self.starts[index as usize + 1]
+    /// Where the tokens of each of an example's sequences lie.
+    fn sequences(&self, index: ExampleIndex) -> impl Iterator<Item = Range<usize>> + '_ {
+        let first = index as usize * self.sequences_per_example;
+        let limits = &self.starts[first..=first + self.sequences_per_example];
+        limits.windows(2).map(|pair| pair[0]..pair[1])
     }
 }
 
-/// The tokens of some examples, special ones included, cut to the length of `cutting`.
+/// The tokens of some examples' sequences, special ones included, cut to the length of `cutting`.
 ///
 /// tokenizers 0.23.2 stops reading a text that is too long, so that it may not see which of a
 /// pair is the longer one: the texts of pairs are read by `whole`, which does not cut.
@@ -419,20 +434,20 @@ fn encode(
     cutting: &tokenizers::Tokenizer,
     examples: &[Example],
 ) -> tokenizers::Result<Vec<Encoding>> {
-    let firsts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
-    if examples.iter().all(|e| e.text_pair.is_none()) {
+    let (firsts, seconds): (Vec<&str>, Vec<Option<&str>>) =
+        examples.iter().flat_map(Example::sequences).unzip();
+    if seconds.iter().all(Option::is_none) {
         return cutting.encode_batch_fast(firsts, true);
     }
-    let seconds = examples.iter().map(|e| e.text_pair.as_deref());
-    let seconds: Vec<&str> = seconds.map(Option::unwrap_or_default).collect();
+    let texts: Vec<&str> = seconds
+        .iter()
+        .map(|text| text.unwrap_or_default())
+        .collect();
     let firsts = whole.encode_batch_fast(firsts, false)?;
-    let seconds = whole.encode_batch_fast(seconds, false)?;
-    let pairs = firsts.into_iter().zip(seconds).zip(examples);
+    let texts = whole.encode_batch_fast(texts, false)?;
+    let pairs = firsts.into_iter().zip(texts).zip(seconds);
     pairs
-        .map(|((first, second), example)| {
-            let second = example.text_pair.is_some().then_some(second);
-            cutting.post_process(first, second, true)
-        })
+        .map(|((first, text), second)| cutting.post_process(first, second.map(|_| text), true))
         .collect()
 }
 

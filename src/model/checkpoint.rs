@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 use crate::model::weights::Weights;
-use crate::model::{Architecture, Classifier, ModelConfig};
+use crate::model::{Architecture, Classifier, ModelConfig, Task};
 use crate::nn::{Use, raw};
 
 /// What loading a checkpoint found beside the weights.
@@ -21,6 +21,21 @@ pub struct LoadReport {
     pub initialized: Vec<String>,
     /// Tensors in the file that the classifier has no use for.
     pub unused: Vec<String>,
+}
+
+/// [`load_for`] the task of the class that `config.json` names, or the classification of sequences.
+///
+/// # Errors
+/// As [`load_for`].
+pub fn load(
+    folder: &Path,
+    n_classes: usize,
+    seed: u64,
+    purpose: Use,
+    device: &Device,
+) -> Result<(Classifier, LoadReport)> {
+    let task = ModelConfig::read(folder)?.task;
+    load_for(task, folder, n_classes, seed, purpose, device)
 }
 
 /// Reads `folder/config.json` and the weights beside it (f32, f16, bf16 or f64):
@@ -34,18 +49,19 @@ pub struct LoadReport {
 /// A missing file ([`ErrorKind::MissingInput`]); a file that is not what its name says, would
 /// run something, lacks an encoder weight, or has one of another shape or with a value that is
 /// not finite ([`ErrorKind::Data`]).
-pub fn load(
+pub fn load_for(
+    task: Task,
     folder: &Path,
     n_classes: usize,
     seed: u64,
     purpose: Use,
     device: &Device,
 ) -> Result<(Classifier, LoadReport)> {
-    let config = ModelConfig::read(folder)?;
+    let config = ModelConfig::read_for(folder, task)?;
     let weights = Weights::read(folder)?;
     let path = weights.path();
     let architecture = config.architecture;
-    let head = architecture.head();
+    let head = config.head();
     // Of two names for one weight, today's wins: it is the last to be put into the map.
     let mut names: Vec<&str> = weights.names().collect();
     names.sort_unstable_by_key(|name| (modern_name(name, architecture) == *name, *name));

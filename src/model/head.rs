@@ -15,7 +15,7 @@ use crate::nn::{
 ///
 /// BERT's dense layer is the encoder's pooler; RoBERTa's and ELECTRA's belong to the head and
 /// have one more dropout before it, as has DeBERTa's pooler; DistilBERT's stands beside its
-/// output layer; ModernBERT's has a layer norm after it.
+/// output layer; ModernBERT's has a layer norm after it. For multiple choice RoBERTa has BERT's.
 #[derive(Debug)]
 pub struct Head {
     pooling: Pooling,
@@ -27,11 +27,11 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head that `config` asks for, with `n_classes` logits.
+    /// The head that `config` asks for, with `n_outputs` logits or one score.
     ///
     /// # Errors
     /// Parameters that were not declared.
-    pub fn new(vars: &Vars<'_>, config: &ModelConfig, n_classes: usize) -> Result<Self> {
+    pub fn new(vars: &Vars<'_>, config: &ModelConfig, n_outputs: usize) -> Result<Self> {
         let (width, rate) = (config.hidden_size, config.classifier_dropout);
         let spec = config.head();
         let first_rate = match &config.family {
@@ -62,11 +62,11 @@ impl Head {
             dense: Linear::with_bias(&dense, width, width, dense_first, dense_bias, activation)?,
             norm: spec.norm.map(norm).transpose()?,
             dropout: Dropout::new(vars, rate),
-            output: Linear::with_bias(&output, width, n_classes, output_first, Bias::Yes, None)?,
+            output: Linear::with_bias(&output, width, n_outputs, output_first, Bias::Yes, None)?,
         })
     }
 
-    /// x (T, D) -> logits (B, C).
+    /// x (T, D) of S sequences -> (S, outputs).
     ///
     /// # Errors
     /// A device without kernels.
@@ -86,18 +86,18 @@ impl Head {
         self.output.forward(&x, saved)
     }
 
-    /// dlogits (B, C) -> dx (T, D).
+    /// d (S, outputs) -> dx (T, D).
     ///
     /// # Errors
     /// As [`Head::forward`], or a stack that does not match.
     pub fn backward(
         &self,
-        d_logits: &Tensor,
+        d_outputs: &Tensor,
         sequences: &Sequences,
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<Tensor> {
-        let dx = self.output.backward(d_logits, saved, grads)?;
+        let dx = self.output.backward(d_outputs, saved, grads)?;
         let mut dx = self.dropout.backward(&dx, saved)?;
         if let Some(norm) = &self.norm {
             dx = norm.backward(&dx, saved, grads)?;

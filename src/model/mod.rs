@@ -17,10 +17,10 @@ mod zip;
 
 use candle_core::{Device, Tensor};
 
-pub use checkpoint::{LoadReport, load, save};
+pub use checkpoint::{LoadReport, load, load_for, save};
 pub use config::{
     Architecture, BertShape, DebertaConfig, Family, ModelConfig, ModernBertConfig, Pooling, Reach,
-    RelativeEmbeddings, Sharing,
+    RelativeEmbeddings, Sharing, Task,
 };
 #[cfg(feature = "hub")]
 pub use hub::{DownloadEvent, HubModel, HubOptions};
@@ -32,7 +32,8 @@ use crate::nn::{Gradients, Parameters, Precision, Saved, Use, Vars};
 use encoder::Encoder;
 use head::Head;
 
-/// A text classifier: packed batches in, logits (B, C) out.
+/// A text classifier: packed batches in, logits (B, C) out. In multiple choice the C classes are
+/// the options, each a sequence of the batch that gets a score.
 #[derive(Debug)]
 pub struct Classifier {
     config: ModelConfig,
@@ -49,9 +50,13 @@ struct Layers {
 
 impl Layers {
     fn new(vars: &Vars<'_>, config: &ModelConfig, n_classes: usize) -> Result<Self> {
+        let n_outputs = match config.task {
+            Task::SequenceClassification => n_classes,
+            Task::MultipleChoice => 1,
+        };
         Ok(Self {
             encoder: Encoder::new(vars, config)?,
-            head: Head::new(vars, config, n_classes)?,
+            head: Head::new(vars, config, n_outputs)?,
         })
     }
 }
@@ -91,10 +96,12 @@ impl Classifier {
     /// A batch of B examples -> logits (B, C).
     ///
     /// # Errors
-    /// A token id that the model lacks, or a device without kernels.
+    /// A token id that the model lacks, another number of options than C, or a device without
+    /// kernels.
     pub fn forward(&self, batch: &PackedBatch, saved: &mut Saved) -> Result<Tensor> {
         let x = self.layers.encoder.forward(batch, saved)?;
-        self.layers.head.forward(&x, &batch.sequences, saved)
+        let outputs = self.layers.head.forward(&x, &batch.sequences, saved)?;
+        Ok(outputs.reshape((batch.len(), self.n_classes))?)
     }
 
     /// dlogits (B, C): adds the gradients of all parameters to `grads`.
@@ -109,7 +116,8 @@ impl Classifier {
         grads: &Gradients,
     ) -> Result<()> {
         let head = &self.layers.head;
-        let dx = head.backward(d_logits, &batch.sequences, saved, grads)?;
+        let d_outputs = d_logits.reshape((batch.sequences.len(), ()))?;
+        let dx = head.backward(&d_outputs, &batch.sequences, saved, grads)?;
         self.layers.encoder.backward(&dx, batch, saved, grads)?;
         if saved.is_empty() {
             Ok(())

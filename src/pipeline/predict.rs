@@ -13,7 +13,7 @@ use crate::data::{
     read_evaluation, read_unlabelled,
 };
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::model::{self, Classifier, ModelConfig};
+use crate::model::{self, Classifier, ModelConfig, Task};
 use crate::nn::{Precision, Use};
 use crate::pipeline::inputs::say_warnings;
 use crate::pipeline::ready_model::say_truncated;
@@ -243,8 +243,26 @@ impl Finished {
         }
     }
 
+    /// Whether the data has as many options as the model knows, or none where it knows none.
+    fn check_options(&self, dataset: &Dataset) -> Result<()> {
+        let wanted = match self.classifier.config().task {
+            Task::SequenceClassification => 1,
+            Task::MultipleChoice => self.labels.len(),
+        };
+        let found = dataset.sequences_per_example();
+        if found == wanted {
+            return Ok(());
+        }
+        let message = format!("the model picks one of {wanted} options, and the texts have none");
+        let hint = "name the run that made the model, whose config says which columns hold the options, and a file with `--data`";
+        Err(Error::data(
+            Problem::new(message).in_file(&dataset.path).hint(hint),
+        ))
+    }
+
     /// What the model says of all texts, and how many of them it saw only in part.
     fn predict(&self, dataset: &Dataset, console: &Console) -> Result<(Predictions, usize)> {
+        self.check_options(dataset)?;
         let tokens = self
             .tokenizer
             .tokenize(dataset, self.max_length, Truncation::Cut)?;
@@ -291,9 +309,7 @@ fn of_texts(texts: &[String]) -> Dataset {
     let example = |(i, text): (usize, &String)| Example {
         guid: i.to_string(),
         text: text.clone(),
-        text_pair: None,
-        label: 0,
-        true_label: None,
+        ..Example::default()
     };
     Dataset {
         path: PathBuf::from("--text"),

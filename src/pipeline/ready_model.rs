@@ -9,7 +9,7 @@ use candle_core::Device;
 use crate::config::Config;
 use crate::data::{Dataset, ExampleIndex, TokenCache, TokenizedDataset, Tokenizer, Truncation};
 use crate::error::Result;
-use crate::model::{self, Classifier, ModelConfig};
+use crate::model::{self, Classifier, ModelConfig, Task};
 use crate::nn::{Precision, Use, raw};
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::run_folder::RunFolder;
@@ -219,7 +219,14 @@ fn load(folder: &Path, config: &Config, inputs: &Inputs, device: &Device) -> Res
     let tokenizer = Tokenizer::read(folder)?;
     ModelConfig::read(folder)?.check_tokenizer(&tokenizer, folder)?;
     let (n_classes, seed) = (inputs.labels.len(), config.random_state);
-    let (classifier, report) = model::load(folder, n_classes, seed, Use::Training, device)?;
+    let (classifier, report) = model::load_for(
+        task_of(&inputs.training),
+        folder,
+        n_classes,
+        seed,
+        Use::Training,
+        device,
+    )?;
     say_loaded(&report);
     say_sentence_transformer(folder, config.model.max_length);
     let specs = classifier.parameters().specs().iter();
@@ -229,16 +236,31 @@ fn load(folder: &Path, config: &Config, inputs: &Inputs, device: &Device) -> Res
     Ok((tokenizer, classifier, loaded))
 }
 
+/// What a model is to do with examples such as these.
+fn task_of(dataset: &Dataset) -> Task {
+    if dataset.sequences_per_example() > 1 {
+        Task::MultipleChoice
+    } else {
+        Task::SequenceClassification
+    }
+}
+
 /// A model from scratch. Its vocabulary comes from all training examples, before any selector,
 /// so that runs on different subsets start from the same model.
 fn make(config: &Config, inputs: &Inputs, device: &Device) -> Result<Parts> {
     let examples = inputs.training_part.examples(&inputs.training);
     let texts: Vec<&str> = examples
-        .flat_map(|(_, e)| std::iter::once(e.text.as_str()).chain(e.text_pair.as_deref()))
+        .flat_map(|(_, example)| example.sequences())
+        .flat_map(|(first, second)| std::iter::once(first).chain(second))
         .collect();
     let sizes = &config.model.scratch;
     let tokenizer = Tokenizer::train(texts.into_iter(), sizes.vocab_size)?;
-    let shape = ModelConfig::scratch(sizes, tokenizer.vocab_size(), config.model.max_length)?;
+    let shape = ModelConfig::scratch(
+        sizes,
+        tokenizer.vocab_size(),
+        config.model.max_length,
+        task_of(&inputs.training),
+    )?;
     let classifier = Classifier::zeros(shape, inputs.labels.len(), Use::Training, device)?;
     let parameters = classifier.parameters();
     parameters.initialize(config.random_state, &BTreeSet::new())?;

@@ -264,11 +264,18 @@ impl<'a> Listener<'a> {
                 "printed a `text_pair` on line {n}, but {shown} has no second text"
             ));
         }
-        self.answers.push(Answer {
+        let answer = Answer {
             index: *index,
             text: text.filter(|text| *text != example.text),
             text_pair: text_pair.filter(|text| Some(text) != example.text_pair.as_ref()),
-        });
+        };
+        let is_changed = answer.text.is_some() || answer.text_pair.is_some();
+        if is_changed && !example.options.is_empty() {
+            return Err(format!(
+                "printed another text on line {n}: the text of {shown} has options and cannot be changed"
+            ));
+        }
+        self.answers.push(answer);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod hub;
 mod map;
 mod metrics;
 mod model;
+mod multiple_choice;
 mod nn;
 mod pieces;
 mod pipeline;

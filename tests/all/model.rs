@@ -4,6 +4,7 @@ mod architectures;
 mod checkpoint;
 mod deberta;
 mod modernbert;
+mod multiple_choice;
 mod packed;
 mod parity;
 mod sentence;
@@ -66,10 +67,23 @@ impl Expected {
 
     /// The examples at these places of the batch, in this order.
     pub fn batch_of(&self, examples: &[usize]) -> PackedBatch {
+        let n_options = self.n_options();
+        let option = |i| (0..n_options).map(move |option| i * n_options + option);
+        self.options_of(&examples.iter().copied().flat_map(option).collect::<Vec<_>>())
+    }
+
+    /// The sequences of an example: options where there is a choice, else 1.
+    fn n_options(&self) -> usize {
+        self.shape("lengths")[0] / self.shape("labels")[0]
+    }
+
+    /// The sequences at these places, in this order; all of an example's together.
+    pub fn options_of(&self, options: &[usize]) -> PackedBatch {
+        let n_options = self.n_options();
         let (ids, types) = (self.ids("input_ids"), self.ids("token_type_ids"));
         let lengths = self.ids("lengths");
         let labels = self.ids("labels");
-        let examples: Vec<TokenizedExample<'_>> = examples
+        let options: Vec<TokenizedExample<'_>> = options
             .iter()
             .map(|&i| {
                 let start = lengths[..i].iter().sum::<u32>() as usize;
@@ -78,15 +92,15 @@ impl Expected {
                     index: i as u32,
                     input_ids: &ids[range.clone()],
                     token_type_ids: &types[range],
-                    label: labels[i],
+                    label: labels[i / n_options],
                 }
             })
             .collect();
-        PackedBatch::new(&examples, &Device::Cpu).unwrap()
+        PackedBatch::of_options(&options, n_options, &Device::Cpu).unwrap()
     }
 
     pub fn batch(&self) -> PackedBatch {
-        self.batch_of(&(0..self.shape("lengths")[0]).collect::<Vec<_>>())
+        self.batch_of(&(0..self.shape("labels")[0]).collect::<Vec<_>>())
     }
 }
 

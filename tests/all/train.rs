@@ -9,7 +9,7 @@ use enginora_rs::config::{LrSchedulerType, Record, ScratchConfig, TrainingConfig
 use enginora_rs::data::{Dataset, Example, ExampleIndex, TokenizedDataset, Tokenizer, Truncation};
 use enginora_rs::dynamics::Recorder;
 use enginora_rs::error::{ErrorKind, Result};
-use enginora_rs::model::{Classifier, ModelConfig};
+use enginora_rs::model::{Classifier, ModelConfig, Task};
 use enginora_rs::nn::{CrossEntropy, Use, raw};
 use enginora_rs::train::{
     Callback, EvaluationEnd, LogitsPass, MetricSet, Outcome, Plan, Schedule, StepEnd, Training,
@@ -73,7 +73,7 @@ impl World {
             attention_probs_dropout_prob: self.dropout,
             ..ScratchConfig::default()
         };
-        let config = ModelConfig::scratch(&scratch, self.vocab_size, 64).unwrap();
+        let config = ModelConfig::scratch(&scratch, self.vocab_size, 64, Task::default()).unwrap();
         let model = Classifier::zeros(config, 2, Use::Training, &Device::Cpu).unwrap();
         model.parameters().initialize(1, &BTreeSet::new()).unwrap();
         model

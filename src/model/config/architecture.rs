@@ -25,6 +25,33 @@ pub enum Architecture {
     DebertaV2,
 }
 
+/// What a model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// The class of a text or a pair of texts.
+    #[default]
+    SequenceClassification,
+    /// One of several options: a score for each, and a softmax over them.
+    MultipleChoice,
+}
+
+impl Task {
+    /// What the names of transformers' classes for it end with.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::SequenceClassification => "ForSequenceClassification",
+            Self::MultipleChoice => "ForMultipleChoice",
+        }
+    }
+
+    /// The task of a class of transformers.
+    pub fn of_class(name: &str) -> Option<Self> {
+        [Self::SequenceClassification, Self::MultipleChoice]
+            .into_iter()
+            .find(|task| name.ends_with(task.suffix()))
+    }
+}
+
 /// What the sizes and rates of an encoder are called in `config.json`, and what
 /// transformers makes of a rate that is not there.
 #[derive(Debug, Clone, Copy)]
@@ -168,18 +195,19 @@ impl Architecture {
     }
 
     /// The class in transformers that has the encoder and the head.
-    pub fn class_name(self) -> &'static str {
-        match self {
-            Self::Bert => "BertForSequenceClassification",
-            Self::Roberta => "RobertaForSequenceClassification",
-            Self::XlmRoberta => "XLMRobertaForSequenceClassification",
-            Self::Camembert => "CamembertForSequenceClassification",
-            Self::DistilBert => "DistilBertForSequenceClassification",
-            Self::Electra => "ElectraForSequenceClassification",
-            Self::Albert => "AlbertForSequenceClassification",
-            Self::ModernBert => "ModernBertForSequenceClassification",
-            Self::DebertaV2 => "DebertaV2ForSequenceClassification",
-        }
+    pub fn class_name(self, task: Task) -> String {
+        let model = match self {
+            Self::Bert => "Bert",
+            Self::Roberta => "Roberta",
+            Self::XlmRoberta => "XLMRoberta",
+            Self::Camembert => "Camembert",
+            Self::DistilBert => "DistilBert",
+            Self::Electra => "Electra",
+            Self::Albert => "Albert",
+            Self::ModernBert => "ModernBert",
+            Self::DebertaV2 => "DebertaV2",
+        };
+        format!("{model}{}", task.suffix())
     }
 
     /// What the parts of the encoder are called where its prefix is missing.
@@ -193,9 +221,13 @@ impl Architecture {
         }
     }
 
-    /// What its sizes and rates are called in `config.json`.
-    pub fn keys(self) -> Keys {
+    /// What its sizes and rates are called in `config.json`, with a head for `task`.
+    pub fn keys(self, task: Task) -> Keys {
         match self {
+            Self::Electra if task == Task::MultipleChoice => Keys {
+                classifier_dropout: ("summary_last_dropout", Some(0.1)),
+                ..Keys::BERT
+            },
             Self::DistilBert => Keys::DISTILBERT,
             Self::Albert => Keys::ALBERT,
             Self::ModernBert => Keys::MODERNBERT,
@@ -204,8 +236,29 @@ impl Architecture {
         }
     }
 
-    /// The head.
-    pub fn head(self) -> HeadSpec {
+    /// The head for a task. That for multiple choice is that of classes, with one score in place
+    /// of the logits, but where the latter has layers of its own in place of the pooler.
+    pub fn head(self, task: Task) -> HeadSpec {
+        match (self, task) {
+            (Self::Roberta | Self::XlmRoberta | Self::Camembert, Task::MultipleChoice) => HeadSpec {
+                dense: "roberta.pooler.dense",
+                activation: Activation::Tanh,
+                norm: None,
+                output: "classifier",
+                drops_first: false,
+            },
+            (Self::Electra, Task::MultipleChoice) => HeadSpec {
+                dense: "sequence_summary.summary",
+                activation: Activation::Gelu,
+                norm: None,
+                output: "classifier",
+                drops_first: false,
+            },
+            _ => self.head_of_classes(),
+        }
+    }
+
+    fn head_of_classes(self) -> HeadSpec {
         match self {
             Self::Bert => HeadSpec {
                 dense: "bert.pooler.dense",

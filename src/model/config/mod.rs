@@ -13,7 +13,7 @@ use crate::config::ScratchConfig;
 use crate::data::Tokenizer;
 use crate::error::{Error, Problem, Result};
 use crate::nn::Activation;
-pub use architecture::Architecture;
+pub use architecture::{Architecture, Task};
 use architecture::HeadSpec;
 pub use deberta::{DebertaConfig, RelativeEmbeddings};
 pub use modernbert::{ModernBertConfig, Pooling, Reach};
@@ -24,6 +24,8 @@ use reader::{Reader, bad};
 pub struct ModelConfig {
     /// Which model it is.
     pub architecture: Architecture,
+    /// What its head is for.
+    pub task: Task,
     /// Which encoder it has, with what only that encoder needs.
     pub family: Family,
     /// V, the number of word embeddings.
@@ -88,12 +90,25 @@ pub struct Sharing {
 }
 
 impl ModelConfig {
-    /// Reads `folder/config.json`.
+    /// Reads `folder/config.json`; the task is that of the class in `architectures`, or the
+    /// classification of sequences.
     ///
     /// # Errors
     /// A missing file; JSON that is not an object; a `model_type`, activation or position
     /// embedding that is not supported; a value that is missing or makes no model.
     pub fn read(folder: &Path) -> Result<Self> {
+        Self::read_as(folder, None)
+    }
+
+    /// As [`ModelConfig::read`], for `task`.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`].
+    pub fn read_for(folder: &Path, task: Task) -> Result<Self> {
+        Self::read_as(folder, Some(task))
+    }
+
+    fn read_as(folder: &Path, task: Option<Task>) -> Result<Self> {
         let path = folder.join("config.json");
         let text = crate::fsio::read(&path)?;
         let value: Value = serde_json::from_slice(&text).map_err(|e| {
@@ -103,15 +118,22 @@ impl ModelConfig {
         let Value::Object(json) = value else {
             return Err(bad(&path, "not a JSON object"));
         };
-        Self::from_json(&json, &path)
+        let class = || json.get("architectures")?.get(0)?.as_str();
+        let task = task.or_else(|| Task::of_class(class()?)).unwrap_or_default();
+        Self::from_json(&json, &path, task)
     }
 
-    /// The config of a new small BERT with `vocab_size` word pieces and positions for
+    /// The config of a new small BERT for `task` with `vocab_size` word pieces and positions for
     /// `max_length` tokens.
     ///
     /// # Errors
     /// Sizes that make no model.
-    pub fn scratch(scratch: &ScratchConfig, vocab_size: usize, max_length: usize) -> Result<Self> {
+    pub fn scratch(
+        scratch: &ScratchConfig,
+        vocab_size: usize,
+        max_length: usize,
+        task: Task,
+    ) -> Result<Self> {
         let json = json!({
             "model_type": "bert",
             "vocab_size": vocab_size,
@@ -131,10 +153,10 @@ impl ModelConfig {
         let Value::Object(json) = json else {
             unreachable!("the macro above makes an object");
         };
-        Self::from_json(&json, Path::new("scratch"))
+        Self::from_json(&json, Path::new("scratch"), task)
     }
 
-    fn from_json(json: &Map<String, Value>, path: &Path) -> Result<Self> {
+    fn from_json(json: &Map<String, Value>, path: &Path, task: Task) -> Result<Self> {
         let reader = Reader { json, path };
         let model_type = json.get("model_type").and_then(Value::as_str);
         let architecture = Architecture::from_model_type(model_type.unwrap_or("missing"))
@@ -153,7 +175,7 @@ impl ModelConfig {
                 format!("`position_embedding_type` is `{kind}`; supported: absolute"),
             ));
         }
-        let keys = architecture.keys();
+        let keys = architecture.keys(task);
         let hidden_size = reader.size(keys.hidden_size, None)?;
         let num_hidden_layers = reader.size(keys.num_hidden_layers, None)?;
         let hidden_dropout_prob = reader.rate(keys.hidden_dropout)?;
@@ -165,6 +187,7 @@ impl ModelConfig {
         )?;
         let config = Self {
             architecture,
+            task,
             family: match architecture {
                 Architecture::ModernBert => {
                     Family::ModernBert(ModernBertConfig::read(&reader, num_hidden_layers)?)
@@ -272,7 +295,7 @@ impl ModelConfig {
 
     /// The head's parts.
     pub fn head(&self) -> HeadSpec {
-        let head = self.architecture.head();
+        let head = self.architecture.head(self.task);
         match &self.family {
             Family::Bert(_) => head,
             Family::ModernBert(own) => HeadSpec {
@@ -352,7 +375,8 @@ impl ModelConfig {
             .collect()
     }
 
-    /// The text of `config.json` for this encoder with a head for `labels`.
+    /// The text of `config.json` for this encoder with a head for `labels`, the names of classes or
+    /// options.
     pub fn to_json(&self, labels: &[String]) -> String {
         let mut json = self.json.clone();
         let id2label: Map<String, Value> = labels
@@ -370,12 +394,19 @@ impl ModelConfig {
         }
         json.insert(
             "architectures".into(),
-            json!([self.architecture.class_name()]),
+            json!([self.architecture.class_name(self.task)]),
         );
         json.insert("dtype".into(), json!("float32"));
         json.insert("id2label".into(), Value::Object(id2label));
         json.insert("label2id".into(), Value::Object(label2id));
-        json.insert("problem_type".into(), json!("single_label_classification"));
+        match self.task {
+            Task::SequenceClassification => {
+                json.insert("problem_type".into(), json!("single_label_classification"));
+            }
+            Task::MultipleChoice => {
+                json.shift_remove("problem_type");
+            }
+        }
         if let Family::ModernBert(own) = &self.family {
             own.complete(&mut json);
         }

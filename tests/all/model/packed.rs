@@ -3,7 +3,7 @@
 use candle_core::Device;
 use enginora_rs::config::ScratchConfig;
 use enginora_rs::data::{PackedBatch, TokenizedExample};
-use enginora_rs::model::{Classifier, ModelConfig};
+use enginora_rs::model::{Classifier, ModelConfig, Task};
 use enginora_rs::nn::{Precision, Use};
 use enginora_rs::random::{Purpose, Stream};
 
@@ -60,7 +60,7 @@ fn wide_model() -> Classifier {
         num_attention_heads: 12,
         ..ScratchConfig::default()
     };
-    let config = ModelConfig::scratch(&scratch, 300, 128).unwrap();
+    let config = ModelConfig::scratch(&scratch, 300, 128, Task::default()).unwrap();
     let model = Classifier::zeros(config, 3, Use::Inference, &Device::Cpu).unwrap();
     model
         .parameters()

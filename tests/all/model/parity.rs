@@ -25,19 +25,19 @@ pub const MODELS: [&str; 13] = [
     "deberta-c2p-tiny",
 ];
 
-fn expected_json(name: &str) -> Value {
+pub fn expected_json(name: &str) -> Value {
     let text = std::fs::read_to_string(fixture(name).join("expected.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
-fn model_of(name: &str, expected: &Expected) -> Classifier {
+pub fn model_of(name: &str, expected: &Expected) -> Classifier {
     let (model, report) = load_from(&fixture(name), expected.shape("logits")[1], 0);
     assert_eq!(report, LoadReport::default(), "{name}");
     model
 }
 
 /// The mean loss over the batch; its gradients are added to `gradients`.
-fn loss_and_gradients(model: &Classifier, expected: &Expected, gradients: &Gradients) -> f64 {
+pub fn loss_and_gradients(model: &Classifier, expected: &Expected, gradients: &Gradients) -> f64 {
     let batch = expected.batch();
     let mut saved = Saved::training(None);
     let logits = model.forward(&batch, &mut saved).unwrap();

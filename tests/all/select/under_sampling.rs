@@ -23,10 +23,8 @@ fn classes(sizes: &Map<String, Value>) -> (Dataset, LabelSpace) {
             *n -= 1;
             examples.push(Example {
                 guid: format!("g{}", examples.len()),
-                text: String::new(),
-                text_pair: None,
                 label: *label,
-                true_label: None,
+                ..Example::default()
             });
         }
     }
