@@ -55,6 +55,10 @@ fn columns(config: &Config) -> Vec<KeyProblem> {
             problems.push(problem.hint("give one of them"));
         }
     }
+    if let [only] = &data.option_columns[..] {
+        let message = format!("`data.option_columns` has `{only}` alone; expected at least two");
+        problems.push(KeyProblem::new("data.option_columns", message));
+    }
     if data.option_blank.is_some() {
         let mut problem = |message: String| {
             problems.push(KeyProblem::new("data.option_blank", message));

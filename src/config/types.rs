@@ -68,8 +68,7 @@ pub struct DataConfig {
     pub text_column: Option<String>,
     /// The second text's column name, for pairs of texts.
     pub text_pair_column: Option<String>,
-    /// The columns of the options of a multiple choice, in the order of the labels, of which there are as many: each option makes a pair with the text, and the model picks one.
-    #[schemars(extend("minItems" = 2))]
+    /// The columns of the options of a multiple choice, in the order of the labels, of which there are as many, at least two: each option makes a pair with the text, and the model picks one.
     pub option_columns: Vec<String>,
     /// The mark in the text that an option takes the place of, once in every text, as `_`: what is before it is the first text of the pair, the option and what follows it the second. None: the option is the second text, or follows it.
     pub option_blank: Option<String>,

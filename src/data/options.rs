@@ -41,7 +41,9 @@ impl<'a> OptionColumns<'a> {
             return Some(Problem::new(message).hint(hint));
         }
         let columns = listed(&file.column_names);
-        Some(Problem::new(format!("{message}; the columns are {columns}")))
+        Some(Problem::new(format!(
+            "{message}; the columns are {columns}"
+        )))
     }
 
     /// What the model reads for each option of a row; nothing where there are no options.

@@ -69,7 +69,13 @@ impl Expected {
     pub fn batch_of(&self, examples: &[usize]) -> PackedBatch {
         let n_options = self.n_options();
         let option = |i| (0..n_options).map(move |option| i * n_options + option);
-        self.options_of(&examples.iter().copied().flat_map(option).collect::<Vec<_>>())
+        self.options_of(
+            &examples
+                .iter()
+                .copied()
+                .flat_map(option)
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// The sequences of an example: options where there is a choice, else 1.

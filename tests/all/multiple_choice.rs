@@ -66,12 +66,7 @@ fn each_option_makes_a_pair_with_the_text() {
     let mut positions = columns(&["1", "2"], None);
     (positions.text_column_id, positions.label_column_id) = (Some(0), Some(3));
     let bare = "It was,a cat,a dog,0\nWho,you,me,1\nWhy,so,not,1\nIs,it,he,0\n";
-    check(
-        "e.csv",
-        bare,
-        &positions,
-        ["It was|a cat", "It was|a dog"],
-    );
+    check("e.csv", bare, &positions, ["It was|a cat", "It was|a dog"]);
 }
 
 #[test]
@@ -89,7 +84,10 @@ fn what_is_wrong_with_options_is_said_with_its_line() {
     check(
         "text,a,label\nx,y,0\nz,w,1\n",
         &named,
-        &["no column `b` for `data.option_columns`", "`text`, `a`, `label`"],
+        &[
+            "no column `b` for `data.option_columns`",
+            "`text`, `a`, `label`",
+        ],
     );
     check(
         "text,a,b,label\nx,y,z,0\nz,w, ,1\n",
@@ -107,7 +105,7 @@ fn what_is_wrong_with_options_is_said_with_its_line() {
     check(
         "text,a,b,label\nx,y,z,0\nx,y,z,1\nx,y,z,2\n",
         &named,
-        &["has 2 columns, but the training set has 3 labels: 0, 1, 2"],
+        &["has 2 columns, but the training set has 3 labels: `0`, `1`, `2`"],
     );
 }
 
@@ -134,7 +132,10 @@ fn questions(n: usize) -> String {
             _ => (thing, animal),
         };
         let answer = 1 + i % 2;
-        let _ = writeln!(text, "q{i},we saw that the _ could run,{first},{second},{answer}");
+        let _ = writeln!(
+            text,
+            "q{i},we saw that the _ could run,{first},{second},{answer}"
+        );
     }
     text
 }
@@ -193,7 +194,7 @@ fn without_column(csv: &str, name: &str) -> String {
 }
 
 #[test]
-fn a_blank_without_options_is_refused_with_its_line() {
+fn a_blank_without_options_and_one_option_alone_are_refused_with_their_line() {
     let project = Project::new();
     project.write("train.csv", &questions(8));
     project.write(
@@ -205,4 +206,11 @@ fn a_blank_without_options_is_refused_with_its_line() {
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(said.contains("run.yaml:1:"), "{said}");
     assert!(said.contains("without `data.option_columns`"), "{said}");
+    project.write(
+        "run.yaml",
+        "data: {option_columns: [option1]}\ntraining: {dataset_path: train.csv}\n",
+    );
+    let output = project.run(&["validate", "--config", "run.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("expected at least two"), "{said}");
 }

@@ -240,13 +240,15 @@ impl Architecture {
     /// of the logits, but where the latter has layers of its own in place of the pooler.
     pub fn head(self, task: Task) -> HeadSpec {
         match (self, task) {
-            (Self::Roberta | Self::XlmRoberta | Self::Camembert, Task::MultipleChoice) => HeadSpec {
-                dense: "roberta.pooler.dense",
-                activation: Activation::Tanh,
-                norm: None,
-                output: "classifier",
-                drops_first: false,
-            },
+            (Self::Roberta | Self::XlmRoberta | Self::Camembert, Task::MultipleChoice) => {
+                HeadSpec {
+                    dense: "roberta.pooler.dense",
+                    activation: Activation::Tanh,
+                    norm: None,
+                    output: "classifier",
+                    drops_first: false,
+                }
+            }
             (Self::Electra, Task::MultipleChoice) => HeadSpec {
                 dense: "sequence_summary.summary",
                 activation: Activation::Gelu,

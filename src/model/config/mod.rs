@@ -13,8 +13,8 @@ use crate::config::ScratchConfig;
 use crate::data::Tokenizer;
 use crate::error::{Error, Problem, Result};
 use crate::nn::Activation;
-pub use architecture::{Architecture, Task};
 use architecture::HeadSpec;
+pub use architecture::{Architecture, Task};
 pub use deberta::{DebertaConfig, RelativeEmbeddings};
 pub use modernbert::{ModernBertConfig, Pooling, Reach};
 use reader::{Reader, bad};
@@ -119,7 +119,9 @@ impl ModelConfig {
             return Err(bad(&path, "not a JSON object"));
         };
         let class = || json.get("architectures")?.get(0)?.as_str();
-        let task = task.or_else(|| Task::of_class(class()?)).unwrap_or_default();
+        let task = task
+            .or_else(|| Task::of_class(class()?))
+            .unwrap_or_default();
         Self::from_json(&json, &path, task)
     }
 

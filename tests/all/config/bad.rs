@@ -90,6 +90,7 @@ fn places_are_right_after_a_byte_order_mark_and_with_carriage_returns() {
         "run.yaml:4:3: unknown key `é`",
         "  hint: the keys of `data` are `data_dir`, `output_dir`, `has_header`, \
          `text_column_id`, `label_column_id`, `text_column`, `text_pair_column`, \
+         `option_columns`, `option_blank`, \
          `label_column`, `id_column`, `true_label_column` and `quoting`",
     ];
     assert_eq!(read(text, &[]).unwrap_err(), expected.join("\n"));

@@ -1,5 +1,5 @@
 //! Multiple choice against transformers, by the numbers of
-//! tests/fixtures/models/make_multiple_choice.py: three questions of two options each.
+//! `tests/fixtures/models/make_multiple_choice.py`: three questions of two options each.
 
 use std::collections::BTreeMap;
 
