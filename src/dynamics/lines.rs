@@ -1,6 +1,9 @@
 //! Files of one record a line, read by all threads.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -8,6 +11,9 @@ use rayon::prelude::*;
 use super::scanner::{Fault, Scanner};
 use super::training_dynamics::Row;
 use crate::error::{Error, Problem, Result};
+
+/// Bytes that are read from a file at a time: tasks for thirty-two threads.
+const BYTES_PER_BLOCK: u64 = 1 << 23;
 
 /// Bytes of lines that are read by one task.
 const BYTES_PER_TASK: usize = 1 << 18;
@@ -59,23 +65,46 @@ impl Rows<'_> {
 }
 
 /// Reads the lines of a file by `read`, which gets the scanner of a line and adds its values to
-/// the list; blank lines are passed over.
+/// the list; blank lines are passed over. `take` gets the rows of a block of lines at a time, in
+/// parts, and says what is wrong with a row, if anything is, and where its line begins.
 ///
 /// # Errors
-/// The first line that `read` does not like.
-pub(super) fn read_lines<'a>(
+/// A file that cannot be read, a line that `read` does not like, what `take` says.
+pub(super) fn read_lines(
     path: &Path,
-    bytes: &'a [u8],
-    read: impl Fn(&mut Scanner<'a>, &mut Vec<f64>) -> Result<Fields<'a>, Fault> + Sync,
-) -> Result<Vec<Rows<'a>>> {
-    let parts: Vec<Result<Rows<'a>, Fault>> = parts(bytes)
-        .into_par_iter()
-        .map(|(start, part)| read_part(start, part, &read))
-        .collect();
-    parts
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|fault| Error::data(problem_at(path, bytes, fault.at, fault.message)))
+    read: impl for<'a> Fn(&mut Scanner<'a>, &mut Vec<f64>) -> Result<Fields<'a>, Fault> + Sync,
+    mut take: impl FnMut(&[Rows<'_>]) -> Result<(), Fault>,
+) -> Result<()> {
+    let reading = |e| Error::reading(path, &e);
+    let mut file = File::open(path).map_err(reading)?;
+    let mut block = Vec::new();
+    let mut start = 0;
+    loop {
+        let n_kept = block.len();
+        let next = (&mut file).take(BYTES_PER_BLOCK);
+        let n_read = { next }.read_to_end(&mut block).map_err(reading)?;
+        let is_last = (n_read as u64) < BYTES_PER_BLOCK;
+        let last_line_end = block[n_kept..].iter().rposition(|byte| *byte == b'\n');
+        let end = match last_line_end {
+            _ if is_last => block.len(),
+            Some(at) => n_kept + at + 1,
+            None => continue,
+        };
+        let parts: Result<Vec<Rows<'_>>, Fault> = parts(&block[..end])
+            .into_par_iter()
+            .map(|part| read_part(start + part.start, &block[part], &read))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect();
+        parts
+            .and_then(|parts| take(&parts))
+            .map_err(|fault| Error::data(problem_at(path, fault.at, fault.message)))?;
+        if is_last {
+            return Ok(());
+        }
+        block.drain(..end);
+        start += end;
+    }
 }
 
 fn read_part<'a>(
@@ -85,10 +114,15 @@ fn read_part<'a>(
 ) -> Result<Rows<'a>, Fault> {
     let mut rows = Rows::default();
     let mut at = start;
-    let part = std::str::from_utf8(part).map_err(|error| Fault {
+    let mut part = std::str::from_utf8(part).map_err(|error| Fault {
         at: start + error.valid_up_to(),
         message: "the text is not UTF-8".to_owned(),
     })?;
+    // A mark of the byte order is no part of the first line.
+    if let Some(rest) = part.strip_prefix('\u{feff}').filter(|_| start == 0) {
+        at = part.len() - rest.len();
+        part = rest;
+    }
     for line in part.split_inclusive('\n') {
         let mut scanner = Scanner::new(line.trim_end());
         if scanner.peek().is_some() {
@@ -112,36 +146,34 @@ fn read_part<'a>(
     Ok(rows)
 }
 
-/// The bytes in parts that end with lines, each with where it starts.
-fn parts(bytes: &[u8]) -> Vec<(usize, &[u8])> {
-    let mut parts = Vec::with_capacity(bytes.len() / BYTES_PER_TASK + 1);
-    // A mark of the byte order is no part of the first line.
-    let mut start = if bytes.starts_with(b"\xef\xbb\xbf") {
-        3
-    } else {
-        0
-    };
-    while start < bytes.len() {
-        let from = (start + BYTES_PER_TASK).min(bytes.len());
-        let rest = bytes[from..].iter().position(|byte| *byte == b'\n');
-        let end = rest.map_or(bytes.len(), |length| from + length + 1);
-        parts.push((start, &bytes[start..end]));
+/// Where the parts of a block begin and end; each ends with a line.
+fn parts(block: &[u8]) -> Vec<Range<usize>> {
+    let mut parts = Vec::with_capacity(block.len() / BYTES_PER_TASK + 1);
+    let mut start = 0;
+    while start < block.len() {
+        let from = (start + BYTES_PER_TASK).min(block.len());
+        let rest = block[from..].iter().position(|byte| *byte == b'\n');
+        let end = rest.map_or(block.len(), |length| from + length + 1);
+        parts.push(start..end);
         start = end;
     }
     parts
 }
 
 /// A problem at a byte of a file, with line and column.
-pub(super) fn problem_at(path: &Path, bytes: &[u8], at: usize, message: String) -> Problem {
-    let before = &bytes[..at.min(bytes.len())];
-    let line = before.split(|byte| *byte == b'\n').count();
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    let column = String::from_utf8_lossy(&before[line_start..])
-        .chars()
-        .count()
-        + 1;
-    Problem::new(message).at(path, line as u64, column as u64)
+fn problem_at(path: &Path, at: usize, message: String) -> Problem {
+    let mut line = 1;
+    let mut before = Vec::new();
+    if let Ok(file) = File::open(path) {
+        let mut file = BufReader::new(file.take(at as u64));
+        // Where the file cannot be read once more, the message is still true.
+        while matches!(file.read_until(b'\n', &mut before), Ok(1..)) {
+            if before.last() == Some(&b'\n') {
+                line += 1;
+                before.clear();
+            }
+        }
+    }
+    let column = String::from_utf8_lossy(&before).chars().count() + 1;
+    Problem::new(message).at(path, line, column as u64)
 }

@@ -26,7 +26,7 @@ pub struct TrainingDynamics {
 }
 
 /// An example of which dynamics were recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordedExample {
     /// Its id, as a text.
     pub guid: String,
@@ -90,33 +90,40 @@ impl Builder {
     /// The position of the row's example, which becomes known; what is wrong with the row, if
     /// anything is.
     pub fn position(&mut self, row: &Row<'_>) -> Result<u32, String> {
+        if let Some(position) = self.known_position(row)? {
+            return Ok(position);
+        }
         if row.guid.is_empty() {
             return Err("the id is empty".to_owned());
         }
+        let position = self.examples.len() as u32;
         self.n_classes.get_or_insert(row.values.len());
-        if self.positions.get(row.guid).is_none() {
-            let position = self.examples.len() as u32;
-            self.positions.insert(row.guid, (position, row.gold));
-            self.examples.push(RecordedExample {
-                guid: row.guid.to_owned(),
-                guid_is_number: row.guid_is_number,
-                index: position,
-                gold: row.gold,
-                noisy_label: row.noisy_label,
-            });
-        }
-        self.known_position(row)
+        self.check(row, row.gold)?;
+        self.positions.insert(row.guid, (position, row.gold));
+        self.examples.push(RecordedExample {
+            guid: row.guid.to_owned(),
+            guid_is_number: row.guid_is_number,
+            index: position,
+            gold: row.gold,
+            noisy_label: row.noisy_label,
+        });
+        Ok(position)
     }
 
-    /// The position of the row's example, which must be known; what is wrong with the row, if
-    /// anything is.
-    pub fn known_position(&self, row: &Row<'_>) -> Result<u32, String> {
+    /// The position of the row's example, if it is known; what is wrong with the row, if anything
+    /// is.
+    pub fn known_position(&self, row: &Row<'_>) -> Result<Option<u32>, String> {
+        let Some((position, gold)) = self.positions.get(row.guid) else {
+            return Ok(None);
+        };
+        self.check(row, gold).map(|()| Some(position))
+    }
+
+    /// What is wrong with a row of an example whose gold label is known, if anything is.
+    fn check(&self, row: &Row<'_>, known_gold: u32) -> Result<(), String> {
         let Row {
             guid, gold, values, ..
         } = *row;
-        let known = self.positions.get(guid);
-        let (position, known_gold) =
-            known.ok_or_else(|| format!("`{guid}` is not in the first epoch"))?;
         let n_classes = self.n_classes.unwrap_or(0);
         if values.len() != n_classes {
             return Err(format!(
@@ -135,7 +142,7 @@ impl Builder {
                 "`{guid}` has the gold label {gold} here and {known_gold} before"
             ));
         }
-        check_values(self.kind, guid, values).map(|()| position)
+        check_values(self.kind, guid, values)
     }
 
     /// Puts the row of the example at `position` into an epoch, unless it is there already.

@@ -25,22 +25,22 @@ pub fn write_td_metrics(points: &[Point], to: &mut dyn Write) -> std::io::Result
         } else {
             serde_json::to_writer(&mut *line, &example.guid)?;
         }
-        write!(line, ",\"index\":{}", example.index)?;
-        for (name, value) in [
-            ("threshold_closeness", signals.threshold_closeness),
-            ("confidence", signals.confidence),
-            ("variability", signals.variability),
-        ] {
-            write!(line, ",\"{name}\":")?;
-            serde_json::to_writer(&mut *line, &value)?;
-        }
-        writeln!(
-            line,
-            ",\"correctness\":{},\"forgetfulness\":{}}}",
-            signals.correctness,
-            signals.forgetfulness.exported()
-        )
+        write_field("index", &example.index, line)?;
+        write_field("threshold_closeness", &signals.threshold_closeness, line)?;
+        write_field("confidence", &signals.confidence, line)?;
+        write_field("variability", &signals.variability, line)?;
+        write_field("correctness", &signals.correctness, line)?;
+        write_field("forgetfulness", &signals.forgetfulness.exported(), line)?;
+        line.write_all(b"}\n")
     })
+}
+
+/// A further field of a JSON object.
+fn write_field(name: &str, value: &impl serde::Serialize, to: &mut Vec<u8>) -> std::io::Result<()> {
+    to.extend_from_slice(b",\"");
+    to.extend_from_slice(name.as_bytes());
+    to.extend_from_slice(b"\":");
+    Ok(serde_json::to_writer(to, value)?)
 }
 
 /// The columns of TrustAI's table.

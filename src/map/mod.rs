@@ -94,22 +94,30 @@ pub fn map_in_parts(
         let problem = Problem::new("a burn-out of 0 leaves no epoch");
         return Err(Error::new(ErrorKind::Usage, problem));
     }
-    let dynamics = files.read(options.burn_out)?;
-    let n_examples = dynamics.examples.len();
-    for first in (0..n_examples).step_by(POINTS_PER_PART) {
-        let part = first..(first + POINTS_PER_PART).min(n_examples);
-        let points = part.into_par_iter().map(|position| Point {
-            example: dynamics.examples[position].clone(),
-            signals: signals_of(&dynamics, position, options.variability),
+    let mut dynamics = files.read(options.burn_out)?;
+    let mut examples = std::mem::take(&mut dynamics.examples);
+    for (part, examples) in examples.chunks_mut(POINTS_PER_PART).enumerate() {
+        let first = part * POINTS_PER_PART;
+        let examples = examples.par_iter_mut().map(std::mem::take).enumerate();
+        let points = examples.map_init(Accumulator::default, |accumulator, (i, example)| {
+            let gold = example.gold as usize;
+            let signals = signals_of(&dynamics, first + i, gold, options.variability, accumulator);
+            Point { example, signals }
         });
         take(points.collect())?;
     }
     Ok(dynamics.epochs.len())
 }
 
-fn signals_of(dynamics: &TrainingDynamics, position: usize, variability: Variability) -> Signals {
-    let gold = dynamics.examples[position].gold as usize;
-    let mut accumulator = Accumulator::default();
+/// The signals of the example at `position`; the accumulator lends its room.
+fn signals_of(
+    dynamics: &TrainingDynamics,
+    position: usize,
+    gold: usize,
+    variability: Variability,
+    accumulator: &mut Accumulator,
+) -> Signals {
+    accumulator.clear();
     for values in dynamics.of_example(position) {
         match dynamics.kind {
             ValueKind::Logits => accumulator.add_logits(values, gold),

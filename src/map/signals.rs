@@ -104,6 +104,27 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
+    /// Forgets all epochs, and keeps the room for their numbers.
+    pub fn clear(&mut self) {
+        let Self {
+            mut mean_prediction,
+            mut pred_dist,
+            mut predictions,
+            probabilities,
+            ..
+        } = std::mem::take(self);
+        mean_prediction.clear();
+        pred_dist.clear();
+        predictions.clear();
+        *self = Self {
+            mean_prediction,
+            pred_dist,
+            predictions,
+            probabilities,
+            ..Self::default()
+        };
+    }
+
     /// Takes in the logits of one epoch: C finite numbers, of which `gold` is the true class's.
     ///
     /// They are f32 as our own runs record them, or f64 as other programs' files hold them.

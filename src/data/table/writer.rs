@@ -5,11 +5,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
 use crate::error::{Error, Result};
 use crate::fsio;
 
-use super::{Format, Table, pickle};
+use super::{Column, Format, Table, pickle};
 
 /// A table that is being written; parts with the same columns follow one another.
 pub struct TableWriter<W: Write + Send> {
@@ -103,7 +105,9 @@ impl<W: Write + Send> TableWriter<W> {
             Kind::Parquet(to, writer) => {
                 let batch = part.record_batch()?;
                 if let Some(to) = to.take() {
-                    *writer = Some(Box::new(ArrowWriter::try_new(to, batch.schema(), None)?));
+                    let options = Some(parquet_options(part));
+                    let new = ArrowWriter::try_new(to, batch.schema(), options)?;
+                    *writer = Some(Box::new(new));
                 }
                 match writer {
                     Some(writer) => Ok(writer.write(&batch)?),
@@ -134,4 +138,18 @@ impl<W: Write + Send> TableWriter<W> {
         };
         finished.map_err(|e| Error::writing(&path, &e))
     }
+}
+
+/// How a table with these columns is written as Parquet.
+fn parquet_options(table: &Table) -> WriterProperties {
+    let mut options = WriterProperties::builder();
+    for (name, column) in &table.columns {
+        // Few numbers with a point repeat, so that a list of the distinct ones would only be made
+        // to be thrown away.
+        if matches!(column, Column::Real(_)) {
+            let path = ColumnPath::new(vec![name.clone()]);
+            options = options.set_column_dictionary_enabled(path, false);
+        }
+    }
+    options.build()
 }

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::{EpochFiles, required};
-use crate::dynamics::lines::{Fields, Rows, problem_at, read_lines};
+use crate::dynamics::lines::{Fields, Rows, read_lines};
 use crate::dynamics::scanner::{Fault, Scanner};
 use crate::dynamics::training_dynamics::{Builder, TrainingDynamics, ValueKind};
-use crate::error::{Error, Result};
-use crate::fsio;
+use crate::error::Result;
 
 /// How the files are named.
 pub(super) const FILES: EpochFiles = EpochFiles {
@@ -26,41 +25,36 @@ pub(super) const FILES: EpochFiles = EpochFiles {
 pub(super) fn read(files: &[PathBuf]) -> Result<TrainingDynamics> {
     let mut dynamics = Builder::new(ValueKind::Logits);
     for (epoch, path) in files.iter().enumerate() {
-        let bytes = fsio::read(path)?;
         let key = format!("logits_epoch_{epoch}");
-        let parts = read_lines(path, &bytes, |line, values| read_line(line, &key, values))?;
-        add_epoch(&mut dynamics, epoch, &parts)
-            .map_err(|(at, message)| Error::data(problem_at(path, &bytes, at, message)))?;
+        read_lines(
+            path,
+            |line, values| read_line(line, &key, values),
+            |parts| add_rows(&mut dynamics, epoch, parts),
+        )?;
         super::check_epoch(&dynamics, epoch, path)?;
     }
     Ok(dynamics.finish())
 }
 
-/// Adds the rows of an epoch; what is wrong with one, if anything is, and where it begins.
-fn add_epoch(
-    dynamics: &mut Builder,
-    epoch: usize,
-    parts: &[Rows<'_>],
-) -> Result<(), (usize, String)> {
-    // Looking ids up is most of the work, so all threads do it; the first epoch makes them known.
-    let known: Vec<Vec<Result<u32, String>>> = if epoch == 0 {
-        Vec::new()
-    } else {
-        let find = |part: &Rows<'_>| {
-            let rows = part.iter();
-            rows.map(|(_, row)| dynamics.known_position(&row)).collect()
-        };
-        parts.par_iter().map(find).collect()
+/// Adds rows of an epoch; what is wrong with one, if anything is, and where it begins.
+fn add_rows(dynamics: &mut Builder, epoch: usize, parts: &[Rows<'_>]) -> Result<(), Fault> {
+    // Looking ids up is most of the work, so all threads do it.
+    let find = |part: &Rows<'_>| {
+        let rows = part.iter();
+        rows.map(|(_, row)| dynamics.known_position(&row)).collect()
     };
-    let mut known = known.into_iter().flatten();
-    for (at, row) in parts.iter().flat_map(Rows::iter) {
-        let position = match known.next() {
-            Some(position) => position,
-            None => dynamics.position(&row),
+    let known: Vec<Vec<Result<Option<u32>, String>>> = parts.par_iter().map(find).collect();
+    let rows = parts.iter().flat_map(Rows::iter);
+    for ((at, row), known) in rows.zip(known.into_iter().flatten()) {
+        let position = match known {
+            Ok(None) if epoch > 0 => Err(format!("`{}` is not in the first epoch", row.guid)),
+            Ok(None) => dynamics.position(&row),
+            Ok(Some(position)) => Ok(position),
+            Err(message) => Err(message),
         };
         position
             .and_then(|position| dynamics.put(epoch, position, &row))
-            .map_err(|message| (at, message))?;
+            .map_err(|message| Fault { at, message })?;
     }
     Ok(())
 }

@@ -10,11 +10,10 @@
 use std::path::Path;
 
 use super::required;
-use crate::dynamics::lines::{Fields, Rows, problem_at, read_lines};
+use crate::dynamics::lines::{Fields, Rows, read_lines};
 use crate::dynamics::scanner::{Fault, Scanner};
 use crate::dynamics::training_dynamics::{Builder, TrainingDynamics, ValueKind};
 use crate::error::{Error, Problem, Result};
-use crate::fsio;
 use crate::metrics::argmax;
 
 /// How far a line's `label_probs` may be from its `probs`, which are the same numbers.
@@ -26,20 +25,21 @@ const ROUNDING: f64 = 1e-6;
 /// A file that cannot be read; a line that is no record, or says different things of one example;
 /// an example that was evaluated less often than the others.
 pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
-    let bytes = fsio::read(path)?;
-    let parts = read_lines(path, &bytes, read_line)?;
     let mut dynamics = Builder::new(ValueKind::Probabilities);
     let mut n_evaluations: Vec<usize> = Vec::new();
-    for (at, row) in parts.iter().flat_map(Rows::iter) {
-        let wrong = |message| Error::data(problem_at(path, &bytes, at, message));
-        let position = dynamics.position(&row).map_err(wrong)?;
-        n_evaluations.resize(dynamics.len(), 0);
-        let epoch = &mut n_evaluations[position as usize];
-        if n_epochs.is_none_or(|n| *epoch < n) {
-            dynamics.put(*epoch, position, &row).map_err(wrong)?;
+    read_lines(path, read_line, |parts| {
+        for (at, row) in parts.iter().flat_map(Rows::iter) {
+            let wrong = |message| Fault { at, message };
+            let position = dynamics.position(&row).map_err(wrong)?;
+            n_evaluations.resize(dynamics.len(), 0);
+            let epoch = &mut n_evaluations[position as usize];
+            if n_epochs.is_none_or(|n| *epoch < n) {
+                dynamics.put(*epoch, position, &row).map_err(wrong)?;
+            }
+            *epoch += 1;
         }
-        *epoch += 1;
-    }
+        Ok(())
+    })?;
     if dynamics.len() == 0 {
         return Err(Error::data(
             Problem::new("the file holds no example").in_file(path),
