@@ -12,11 +12,11 @@ use super::scanner::{Fault, Scanner};
 use super::training_dynamics::Row;
 use crate::error::{Error, Problem, Result};
 
-/// Bytes that are read from a file at a time: tasks for thirty-two threads.
-const BYTES_PER_BLOCK: u64 = 1 << 23;
+/// Bytes that are read from a file at a time: tasks for sixteen threads.
+const BYTES_PER_BLOCK: u64 = 1 << 21;
 
 /// Bytes of lines that are read by one task.
-const BYTES_PER_TASK: usize = 1 << 18;
+const BYTES_PER_TASK: usize = 1 << 17;
 
 /// Rows that were read from some lines, as columns.
 #[derive(Debug, Default)]
@@ -81,8 +81,9 @@ pub(super) fn read_lines(
     let mut start = 0;
     loop {
         let n_kept = block.len();
-        let next = (&mut file).take(BYTES_PER_BLOCK);
-        let n_read = { next }.read_to_end(&mut block).map_err(reading)?;
+        block.reserve(BYTES_PER_BLOCK as usize);
+        let mut next = (&mut file).take(BYTES_PER_BLOCK);
+        let n_read = next.read_to_end(&mut block).map_err(reading)?;
         let is_last = (n_read as u64) < BYTES_PER_BLOCK;
         let last_line_end = block[n_kept..].iter().rposition(|byte| *byte == b'\n');
         let end = match last_line_end {

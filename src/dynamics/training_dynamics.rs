@@ -67,8 +67,34 @@ pub(super) struct Builder {
     examples: Vec<RecordedExample>,
     /// Position and gold class by id.
     positions: Positions<(u32, u32)>,
-    /// E times (N, C); NaN where nothing was put yet.
-    epochs: Vec<Vec<f64>>,
+    /// E of them.
+    epochs: Vec<EpochValues>,
+}
+
+/// The values of an epoch, (N, C); NaN where nothing was put yet.
+#[derive(Debug)]
+pub(super) struct EpochValues(Vec<f64>);
+
+impl EpochValues {
+    /// Puts the row of the example at `position`, unless it is there already.
+    pub fn put(&mut self, position: u32, row: &Row<'_>) -> Result<(), String> {
+        let Self(values) = self;
+        let start = position as usize * row.values.len();
+        let end = start + row.values.len();
+        if values.len() < end {
+            values.resize(end, f64::NAN);
+        }
+        if self.has(start) {
+            return Err(format!("`{}` is there twice in this epoch", row.guid));
+        }
+        self.0[start..end].copy_from_slice(row.values);
+        Ok(())
+    }
+
+    /// Whether something was put at `start`.
+    fn has(&self, start: usize) -> bool {
+        self.0.get(start).is_some_and(|value| !value.is_nan())
+    }
 }
 
 impl Builder {
@@ -147,33 +173,35 @@ impl Builder {
 
     /// Puts the row of the example at `position` into an epoch, unless it is there already.
     pub fn put(&mut self, epoch: usize, position: u32, row: &Row<'_>) -> Result<(), String> {
-        if self.epochs.len() <= epoch {
-            let n_values = self.epochs.last().map_or(0, Vec::len);
-            self.epochs.resize(epoch + 1, Vec::with_capacity(n_values));
+        while self.epochs.len() <= epoch {
+            self.epochs.push(self.new_epoch());
         }
-        let values = &mut self.epochs[epoch];
-        let start = position as usize * row.values.len();
-        let end = start + row.values.len();
-        if values.len() < end {
-            values.resize(end, f64::NAN);
-        }
-        if values.get(start).is_some_and(|value| !value.is_nan()) {
-            return Err(format!("`{}` is there twice in this epoch", row.guid));
-        }
-        values[start..end].copy_from_slice(row.values);
-        Ok(())
+        self.epochs[epoch].put(position, row)
+    }
+
+    /// An epoch without any row.
+    pub fn new_epoch(&self) -> EpochValues {
+        EpochValues(vec![
+            f64::NAN;
+            self.examples.len() * self.n_classes.unwrap_or(0)
+        ])
+    }
+
+    /// Adds an epoch after the others.
+    pub fn push_epoch(&mut self, values: EpochValues) {
+        self.epochs.push(values);
     }
 
     /// The first example that an epoch lacks.
     pub fn gap(&self, epoch: usize) -> Option<&str> {
-        let n_classes = self.n_classes?;
         // An epoch without any row is not there.
-        let values = self.epochs.get(epoch).map_or(&[][..], Vec::as_slice);
-        let missing = self.examples.iter().enumerate().find(|(position, _)| {
-            values
-                .get(position * n_classes)
-                .is_none_or(|value| value.is_nan())
-        });
+        let epoch = self.epochs.get(epoch);
+        let n_classes = self.n_classes?;
+        let missing = self
+            .examples
+            .iter()
+            .enumerate()
+            .find(|(position, _)| epoch.is_none_or(|epoch| !epoch.has(position * n_classes)));
         missing.map(|(_, example)| example.guid.as_str())
     }
 
@@ -193,7 +221,7 @@ impl Builder {
             kind: self.kind,
             n_classes: self.n_classes.unwrap_or(0),
             examples: self.examples,
-            epochs: self.epochs,
+            epochs: self.epochs.into_iter().map(|epoch| epoch.0).collect(),
         }
     }
 }

@@ -1,19 +1,12 @@
 //! `map`: dynamics, ours or another program's, to a map, its tables and its picture.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde_json::Value;
-
-use crate::data::TableWriter;
 use crate::dynamics::{DynamicsFiles, DynamicsFormat};
 use crate::error::{Error, Result};
-use crate::fsio;
-use crate::map::{
-    MapOptions, Point, map_in_parts, map_table, write_td_metrics, write_trustai_header,
-    write_trustai_rows,
-};
+use crate::map::{MapOptions, Point};
+use crate::pipeline::map_tables::write_tables;
 use crate::pipeline::stability::{ComparedMap, write_stability};
 use crate::pipeline::summary::print_text;
 use crate::pipeline::training_run::{draw_map, figure_point};
@@ -106,65 +99,6 @@ fn make_map(
         start.elapsed().as_secs_f64()
     );
     Ok(())
-}
-
-/// Writes the map's three tables a part at a time, and shows each part to `see`; the number of
-/// epochs.
-fn write_tables(
-    files: &DynamicsFiles,
-    options: MapOptions,
-    output: &Path,
-    mut see: impl FnMut(&[Point]),
-) -> Result<usize> {
-    let [parquet, metrics, trustai] =
-        ["data_map.parquet", "td_metrics.jsonl", "data_map.tsv"].map(|name| output.join(name));
-    let mut n_epochs = 0;
-    TableWriter::write_file(&parquet, |table| {
-        fsio::write_atomically(&metrics, |metrics_file| {
-            fsio::write_atomically(&trustai, |trustai_file| {
-                let writing = |path: &Path, e| Error::writing(path, &e);
-                write_trustai_header(trustai_file).map_err(|e| writing(&trustai, e))?;
-                let mut labels = Vec::new();
-                n_epochs = map_in_parts(files, options, |points| {
-                    if labels.is_empty() {
-                        labels = labels_of(files, &points);
-                    }
-                    see(&points);
-                    let (to_table, to_others) = rayon::join(
-                        || table.write(&map_table(&points, &labels)),
-                        || {
-                            write_td_metrics(&points, metrics_file)
-                                .map_err(|e| writing(&metrics, e))?;
-                            write_trustai_rows(&points, trustai_file)
-                                .map_err(|e| writing(&trustai, e))
-                        },
-                    );
-                    to_table.and(to_others)
-                })?;
-                trustai_file.flush().map_err(|e| writing(&trustai, e))
-            })
-        })
-    })?;
-    Ok(n_epochs)
-}
-
-/// The names of the classes: those of the model beside a run's dynamics, else their indices.
-fn labels_of(files: &DynamicsFiles, points: &[Point]) -> Vec<String> {
-    let n_classes = points
-        .first()
-        .map_or(0, |point| point.signals.pred_dist.len());
-    let named = || {
-        let DynamicsFiles::Enginora(folder) = files else {
-            return None;
-        };
-        let config = folder.parent()?.join("best_model").join("config.json");
-        let config: Value = serde_json::from_slice(&std::fs::read(config).ok()?).ok()?;
-        let names = config.get("id2label")?;
-        (0..n_classes)
-            .map(|class| Some(names.get(class.to_string())?.as_str()?.to_owned()))
-            .collect()
-    };
-    named().unwrap_or_else(|| (0..n_classes).map(|class| class.to_string()).collect())
 }
 
 /// What is said of a map.

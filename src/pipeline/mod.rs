@@ -12,6 +12,7 @@ mod export;
 mod find_map;
 mod inputs;
 mod map;
+mod map_tables;
 mod model_source;
 mod plot;
 mod predict;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{EpochFiles, required};
 use crate::dynamics::lines::{Fields, Rows, read_lines};
 use crate::dynamics::scanner::{Fault, Scanner};
-use crate::dynamics::training_dynamics::{Builder, TrainingDynamics, ValueKind};
+use crate::dynamics::training_dynamics::{Builder, EpochValues, TrainingDynamics, ValueKind};
 use crate::error::Result;
 
 /// How the files are named.
@@ -17,43 +17,72 @@ pub(super) const FILES: EpochFiles = EpochFiles {
     after: ".jsonl",
 };
 
-/// Reads the epochs, which must hold the same examples.
+/// Reads the epochs, which must hold the same examples: first the first one, which says which
+/// examples there are, then the others beside one another.
 ///
 /// # Errors
 /// A file that cannot be read, a line that is no record of its epoch, an example that is there
 /// twice, missing or changed.
 pub(super) fn read(files: &[PathBuf]) -> Result<TrainingDynamics> {
     let mut dynamics = Builder::new(ValueKind::Logits);
-    for (epoch, path) in files.iter().enumerate() {
-        let key = format!("logits_epoch_{epoch}");
-        read_lines(
-            path,
-            |line, values| read_line(line, &key, values),
-            |parts| add_rows(&mut dynamics, epoch, parts),
-        )?;
+    read_epoch(files, 0, |parts| add_rows(&mut dynamics, parts))?;
+    super::check_epoch(&dynamics, 0, &files[0])?;
+    let later: Vec<Result<EpochValues>> = (1..files.len())
+        .into_par_iter()
+        .map(|epoch| {
+            let mut values = dynamics.new_epoch();
+            read_epoch(files, epoch, |parts| {
+                put_rows(&dynamics, &mut values, parts)
+            })?;
+            Ok(values)
+        })
+        .collect();
+    for (values, (epoch, path)) in later.into_iter().zip(files.iter().enumerate().skip(1)) {
+        dynamics.push_epoch(values?);
         super::check_epoch(&dynamics, epoch, path)?;
     }
     Ok(dynamics.finish())
 }
 
-/// Adds rows of an epoch; what is wrong with one, if anything is, and where it begins.
-fn add_rows(dynamics: &mut Builder, epoch: usize, parts: &[Rows<'_>]) -> Result<(), Fault> {
+fn read_epoch(
+    files: &[PathBuf],
+    epoch: usize,
+    take: impl FnMut(&[Rows<'_>]) -> Result<(), Fault>,
+) -> Result<()> {
+    let key = format!("logits_epoch_{epoch}");
+    read_lines(
+        &files[epoch],
+        |line, values| read_line(line, &key, values),
+        take,
+    )
+}
+
+/// Adds rows of the first epoch; what is wrong with one, if anything is, and where it begins.
+fn add_rows(dynamics: &mut Builder, parts: &[Rows<'_>]) -> Result<(), Fault> {
+    for (at, row) in parts.iter().flat_map(Rows::iter) {
+        dynamics
+            .position(&row)
+            .and_then(|position| dynamics.put(0, position, &row))
+            .map_err(|message| Fault { at, message })?;
+    }
+    Ok(())
+}
+
+/// Puts rows of a later epoch into its values; what is wrong with one, if anything is, and where
+/// it begins.
+fn put_rows(dynamics: &Builder, values: &mut EpochValues, parts: &[Rows<'_>]) -> Result<(), Fault> {
     // Looking ids up is most of the work, so all threads do it.
     let find = |part: &Rows<'_>| {
         let rows = part.iter();
         rows.map(|(_, row)| dynamics.known_position(&row)).collect()
     };
-    let known: Vec<Vec<Result<Option<u32>, String>>> = parts.par_iter().map(find).collect();
+    let positions: Vec<Vec<Result<Option<u32>, String>>> = parts.par_iter().map(find).collect();
     let rows = parts.iter().flat_map(Rows::iter);
-    for ((at, row), known) in rows.zip(known.into_iter().flatten()) {
-        let position = match known {
-            Ok(None) if epoch > 0 => Err(format!("`{}` is not in the first epoch", row.guid)),
-            Ok(None) => dynamics.position(&row),
-            Ok(Some(position)) => Ok(position),
-            Err(message) => Err(message),
-        };
+    for ((at, row), position) in rows.zip(positions.into_iter().flatten()) {
+        let unknown = || format!("`{}` is not in the first epoch", row.guid);
         position
-            .and_then(|position| dynamics.put(epoch, position, &row))
+            .and_then(|position| position.ok_or_else(unknown))
+            .and_then(|position| values.put(position, &row))
             .map_err(|message| Fault { at, message })?;
     }
     Ok(())
