@@ -91,7 +91,7 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
     let mut text = String::new();
     let _ = writeln!(text, "The config and its data are fine.");
     let mut line = |what: &str, said: String| {
-        let _ = writeln!(text, "  {what:<20}{said}");
+        let _ = writeln!(text, "  {what:<19} {said}");
     };
     let file = |path: &Path, n: usize| format!("{}: {} examples", path.display(), thousands(n));
     line(

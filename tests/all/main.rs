@@ -25,6 +25,7 @@ mod report;
 mod scratch;
 mod select;
 mod sentence_piece;
+mod shipped_configs;
 mod table;
 mod tokenizer;
 mod tokens;
