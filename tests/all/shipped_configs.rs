@@ -63,18 +63,31 @@ fn the_papers_configs_accept_files_of_their_columns() {
     for set in ["train", "dev"] {
         project.write(&format!("data/glue/QNLI/{set}.tsv"), &qnli);
     }
+    let mut questions = String::new();
+    for i in 0..N {
+        let _ = writeln!(
+            questions,
+            "{{\"qID\": \"q{i}\", \"sentence\": \"The cup missed the bag as _ was {i}.\", \
+             \"option1\": \"the cup\", \"option2\": \"the bag\", \"answer\": \"{}\"}}",
+            1 + i % 2
+        );
+    }
+    for set in ["train_xl", "dev", "wsc"] {
+        project.write(&format!("data/winogrande/{set}.jsonl"), &questions);
+    }
     for (config, test, control) in [
         ("snli", "test.tsv", Some("diagnostics.tsv")),
         ("mnli", "dev_matched.tsv", Some("dev_mismatched.tsv")),
         ("qnli", "dev.tsv", None),
+        ("winogrande", "dev.jsonl", Some("wsc.jsonl")),
     ] {
         let said = validated(&project, &format!("paper/{config}.yaml"), &[]);
-        for expected in [
-            Some(test),
-            control,
-            Some("roberta-large"),
-            Some("entailment"),
-        ] {
+        let class = if config == "winogrande" {
+            "1, 2"
+        } else {
+            "entailment"
+        };
+        for expected in [Some(test), control, Some("roberta-large"), Some(class)] {
             let expected = expected.unwrap_or_default();
             assert!(said.contains(expected), "{config}: {expected}\n{said}");
         }
