@@ -23,6 +23,10 @@ pub enum Purpose {
     Selection = 5,
     /// The examples of a bootstrap's resamples.
     Bootstrap = 6,
+    /// Which labels are made wrong on purpose, and what they become.
+    LabelNoise = 7,
+    /// Which examples are held out together in cross-validation.
+    Folds = 8,
 }
 
 /// A stream of random numbers, read at any position in any order.

@@ -16,6 +16,7 @@ type Check = fn(&Config) -> Vec<KeyProblem>;
 /// Every check; each finds all the problems of its kind.
 const CHECKS: [Check; 9] = [
     columns,
+    label_noise,
     model,
     metrics,
     selectors,
@@ -84,6 +85,18 @@ fn columns(config: &Config) -> Vec<KeyProblem> {
         }
     }
     problems
+}
+
+/// The share of wrong labels can be taken exactly.
+fn label_noise(config: &Config) -> Vec<KeyProblem> {
+    let noise = config.data.label_noise.iter();
+    let problem = |expected: &str| {
+        let key = "data.label_noise.fraction";
+        KeyProblem::new(key, format!("`{key}`: {expected}"))
+    };
+    noise
+        .filter_map(|noise| Some(problem(noise.share().err()?)))
+        .collect()
 }
 
 fn model(config: &Config) -> Vec<KeyProblem> {

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Fraction;
 use super::experiment::ExperimentConfig;
 use super::forms::{DatasetPath, MetricEntry, OneOrMany, metric_list, one_or_many};
 use super::tracking::{DvcConfig, MlflowConfig, ReportTo, trackers};
@@ -80,6 +81,8 @@ pub struct DataConfig {
     pub true_label_column: Option<String>,
     /// How quotes in CSV and TSV files are read.
     pub quoting: Quoting,
+    /// Makes some of the training labels wrong on purpose, to see whether they are found again.
+    pub label_noise: Option<LabelNoiseConfig>,
     /// Further columns to keep of every file that has them, by name, or by position (from 0)
     /// where a file has no header; not a key, but what the rest of the config needs.
     #[serde(skip)]
@@ -89,6 +92,41 @@ pub struct DataConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub without_labels: bool,
+}
+
+/// Labels that are made wrong on purpose, after the validation examples were split off, which keep theirs; the true ones stay known to reports, as those of `true_label_column` do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("required" = ["fraction"]))]
+pub struct LabelNoiseConfig {
+    /// The share of the training examples whose label becomes another class, above 0 and below 1: of N examples floor(fraction N).
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub fraction: f64,
+    /// What the labels become.
+    pub kind: LabelNoiseKind,
+    /// Decides which labels; apart from `random_state`, so that runs with other seeds have the same noise.
+    pub seed: u64,
+}
+
+impl LabelNoiseConfig {
+    /// The share as the exact decimal that it is written as.
+    ///
+    /// # Errors
+    /// What is expected instead, where it has too many decimals.
+    pub fn share(&self) -> Result<Fraction, &'static str> {
+        Fraction::parse(&self.fraction.to_string())
+    }
+}
+
+/// What labels that are made wrong become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelNoiseKind {
+    /// Any of the other classes, each as likely.
+    #[default]
+    Uniform,
+    /// The next class, after the last the first; of each class's n examples floor(fraction n). In the literature: pair flipping.
+    ByClass,
 }
 
 /// How quotes in CSV and TSV files are read.
@@ -464,6 +502,18 @@ impl Default for DataConfig {
             without_labels: false,
             true_label_column: None,
             quoting: Quoting::Auto,
+            label_noise: None,
+        }
+    }
+}
+
+/// Without a share, which is required; the seed is any number but 0, which many set themselves.
+impl Default for LabelNoiseConfig {
+    fn default() -> Self {
+        Self {
+            fraction: 0.0,
+            kind: LabelNoiseKind::Uniform,
+            seed: 1,
         }
     }
 }

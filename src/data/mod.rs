@@ -12,6 +12,7 @@ mod delimited;
 mod files;
 mod format;
 mod jsonl;
+mod label_noise;
 mod labels;
 mod options;
 mod parquet;
@@ -35,6 +36,7 @@ use crate::error::Problem;
 
 pub use batch::{PackedBatch, Sequences, TokenizedExample};
 pub use files::DataFiles;
+pub use label_noise::add_label_noise;
 pub use labels::LabelSpace;
 pub(crate) use parquet::ParquetBatches;
 pub use pieces::{read_in_pieces, read_unlabelled};

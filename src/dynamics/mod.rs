@@ -4,7 +4,8 @@
 //!
 //! A file holds the columns `index` (u32), `guid` (text), `gold` (u32, class index) and
 //! `logits` (list of C f32), in the order of the example index, so that the files of all
-//! epochs can be read side by side with memory for one chunk.
+//! epochs can be read side by side with memory for one chunk. Where true labels are known there
+//! is a column `noisy_label`, too.
 
 mod export;
 mod import;

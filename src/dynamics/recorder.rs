@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 
 use crate::config::Record;
-use crate::data::{Dataset, ExampleIndex, Subset};
+use crate::data::{Dataset, Example, ExampleIndex, Subset};
 use crate::dynamics::write_epoch;
 use crate::error::{Error, Result};
 use crate::nn::raw;
 use crate::train::{Callback, LogitsPass};
+
+/// What TrustAI's `noisy_label` is for an example that is mislabelled on purpose.
+const MISLABELLED: u32 = 2;
 
 /// Keeps the logits of every training example of the epoch in hand, and writes them to disk at
 /// the epoch's end.
@@ -47,6 +50,21 @@ impl<'a> Recorder<'a> {
             logits: vec![f32::NAN; subset.len() * n_classes],
             seen: vec![false; subset.len()],
         }
+    }
+}
+
+impl Recorder<'_> {
+    /// TrustAI's `noisy_label` of each example: 2 where the label is not the true one, else 0;
+    /// none where no true label is known.
+    fn noisy_labels(&self) -> Option<Vec<u32>> {
+        let examples = || self.subset.examples(self.dataset).map(|(_, e)| e);
+        examples().find_map(|e| e.true_label)?;
+        let is_wrong = |e: &Example| e.true_label.is_some_and(|label| label != e.label);
+        Some(
+            examples()
+                .map(|e| if is_wrong(e) { MISLABELLED } else { 0 })
+                .collect(),
+        )
     }
 }
 
@@ -97,6 +115,7 @@ impl Callback for Recorder<'_> {
             &guids,
             &gold,
             &self.logits,
+            self.noisy_labels().as_deref(),
         )?;
         self.seen.fill(false);
         Ok(ControlFlow::Continue(()))

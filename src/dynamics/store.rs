@@ -30,6 +30,8 @@ pub struct EpochRow<'a> {
     pub gold: u32,
     /// What the model said of each of the C classes.
     pub logits: &'a [f32],
+    /// TrustAI's `noisy_label`: 2 where the label is known to be wrong, else 0.
+    pub noisy_label: u32,
 }
 
 /// Some rows of an epoch that follow each other.
@@ -40,6 +42,8 @@ pub struct EpochChunk {
     gold: UInt32Array,
     logits: ListArray,
     values: Float32Array,
+    /// Only where true labels are known.
+    noisy_label: Option<UInt32Array>,
 }
 
 impl EpochChunk {
@@ -64,6 +68,7 @@ impl EpochChunk {
             guid: self.guid.value(row),
             gold: self.gold.value(row),
             logits: &self.values.values()[ends[0] as usize..ends[1] as usize],
+            noisy_label: self.noisy_label.as_ref().map_or(0, |v| v.value(row)),
         }
     }
 
@@ -84,13 +89,14 @@ impl EpochChunk {
             guid: column(batch, "guid")?,
             gold: column(batch, "gold")?,
             values: values.clone(),
+            noisy_label: column(batch, "noisy_label"),
             logits,
         })
     }
 }
 
 /// Writes one epoch, all or nothing: rows in the order of `indices`, which is ascending;
-/// `logits` is (N, C).
+/// `logits` is (N, C). `noisy_labels` as in [`EpochRow::noisy_label`], or none.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -101,18 +107,22 @@ pub fn write_epoch(
     guids: &[&str],
     gold: &[u32],
     logits: &[f32],
+    noisy_labels: Option<&[u32]>,
 ) -> Result<()> {
     let path = folder.join(format!("epoch={epoch}")).join("part-0.parquet");
     let n_classes = logits.len() / indices.len().max(1);
     let rows = logits.chunks_exact(n_classes.max(1));
     let lists = rows.map(|row| Some(row.iter().copied().map(Some)));
-    let arrays: [ArrayRef; 4] = [
+    let mut arrays: Vec<ArrayRef> = vec![
         Arc::new(UInt32Array::from(indices.to_vec())),
         Arc::new(StringArray::from_iter_values(guids)),
         Arc::new(UInt32Array::from(gold.to_vec())),
         Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(lists)),
     ];
-    let fields: Vec<Field> = ["index", "guid", "gold", "logits"]
+    if let Some(noisy_labels) = noisy_labels {
+        arrays.push(Arc::new(UInt32Array::from(noisy_labels.to_vec())));
+    }
+    let fields: Vec<Field> = ["index", "guid", "gold", "logits", "noisy_label"]
         .iter()
         .zip(&arrays)
         .map(|(name, array)| Field::new(*name, array.data_type().clone(), false))
@@ -120,7 +130,7 @@ pub fn write_epoch(
     let schema = Arc::new(Schema::new(fields));
     let wrong =
         |e: &dyn std::fmt::Display| Error::writing(&path, &std::io::Error::other(e.to_string()));
-    let batch = RecordBatch::try_new(schema.clone(), arrays.to_vec()).map_err(|e| wrong(&e))?;
+    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|e| wrong(&e))?;
     fsio::write_atomically(&path, |file| {
         let mut writer = ArrowWriter::try_new(file, schema, None).map_err(|e| wrong(&e))?;
         writer.write(&batch).map_err(|e| wrong(&e))?;
@@ -213,7 +223,7 @@ pub(super) fn read_all(folder: &Path, n_epochs: Option<usize>) -> Result<Trainin
                     guid: row.guid,
                     guid_is_number,
                     gold: row.gold,
-                    noisy_label: 0,
+                    noisy_label: row.noisy_label,
                     values: &values,
                 };
                 let n_known = dynamics.len();

@@ -2,6 +2,7 @@
 
 mod condition;
 mod exports;
+pub mod label_errors;
 mod signals;
 mod table;
 
@@ -260,7 +261,7 @@ fn point(
             guid_is_number: is_canonical_number(first.guid),
             index: first.index,
             gold: first.gold,
-            noisy_label: 0,
+            noisy_label: first.noisy_label,
         },
         signals: accumulator.signals(variability),
     })

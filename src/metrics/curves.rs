@@ -187,6 +187,22 @@ fn averaged(
     }
 }
 
+/// Average precision and area under the ROC curve of any scores, of which high ones are to belong
+/// to positives: as [`precision`] and [`area`] have them.
+///
+/// # Panics
+/// If there are not as many of both.
+pub fn ranking_quality(scores: &[f64], is_positive: &[bool]) -> (f64, f64) {
+    assert_eq!(scores.len(), is_positive.len());
+    let pairs = scores.iter().copied().zip(is_positive.iter().copied());
+    let thresholds = Thresholds::new(pairs.collect());
+    let mut warnings = Warnings::new();
+    (
+        precision(&thresholds, &mut warnings),
+        area(&thresholds, None, &mut warnings),
+    )
+}
+
 /// How many positives and negatives score at least as much as each distinct score, from the
 /// highest score down.
 struct Thresholds {

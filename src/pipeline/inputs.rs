@@ -9,14 +9,15 @@ use crate::config::{
     SelectorSpec, Slice, SlicingScores, Source, result_location,
 };
 use crate::data::{
-    DataFiles, Dataset, ExampleIndex, LabelSpace, Subset, read_evaluation, read_training,
-    stratified_split,
+    DataFiles, Dataset, ExampleIndex, LabelSpace, Subset, add_label_noise, read_evaluation,
+    read_training, stratified_split,
 };
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::map::{MapTable, read_map};
 use crate::metrics;
 use crate::pipeline::curriculum::curriculum_values;
 use crate::pipeline::model_source::ModelSource;
+use crate::pipeline::ready_model::thousands;
 use crate::random::{Purpose, Stream};
 use crate::select::{Chain, Commands, Selection, run_selectors};
 use crate::train::MetricSet;
@@ -104,6 +105,7 @@ impl Inputs {
             metrics::check(metric, labels.names()).map_err(|e| in_metric(&e, source, position))?;
         }
         let (validation, training_part) = validation_set(config, source, &training, &labels)?;
+        add_noise(config, &mut training, &training_part)?;
         let stages = evaluation_sets(loaded, &labels, commands)?;
         let selectors = super::selectors(&config.training.selectors, "training")?;
         let part = training_part.clone();
@@ -142,6 +144,26 @@ impl Inputs {
             ..self.clone()
         })
     }
+}
+
+/// Makes the labels wrong that the config wants wrong, and says how many. Validation examples
+/// keep theirs, so that the best epoch is chosen by labels that are right.
+fn add_noise(config: &Config, training: &mut Dataset, part: &Subset) -> Result<()> {
+    let Some(noise) = &config.data.label_noise else {
+        return Ok(());
+    };
+    let n_changed = add_label_noise(training, part.indices(), noise)?.len();
+    let said = format!(
+        "label noise: the labels of {} of {} training examples were made wrong",
+        thousands(n_changed),
+        thousands(part.len())
+    );
+    if n_changed == 0 {
+        tracing::warn!("{said}: `data.label_noise.fraction` of them is less than one");
+    } else {
+        tracing::info!("{said}");
+    }
+    Ok(())
 }
 
 /// The weight of each class in the training loss, if the config gives any.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::{Config, LoadedConfig, Record};
+use crate::data::Subset;
 use crate::dynamics::Recorder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{DataMap, Point, Variability, map_of_dynamics, map_table};
@@ -46,7 +47,16 @@ pub fn train_and_evaluate(
 ) -> Result<Trained> {
     let config = &loaded.config;
     let mut records = Records::new(run, &config.training);
-    let outcome = train_and_record(loaded, inputs, model, run, &mut records, watchers)?;
+    let recording = Recording {
+        when: recording(config),
+        examples: &inputs.selection.subset,
+        folder: &run.dynamics_folder(),
+    };
+    let mut all: Vec<&mut dyn Callback> = vec![&mut records];
+    for watcher in watchers {
+        all.push(&mut **watcher);
+    }
+    let outcome = train_and_record(loaded, inputs, model, &recording, &mut all)?;
     let map = config.training.perform_data_cartography;
     let map = map.then(|| make_map(config, inputs, run)).transpose()?;
     let results = stages::evaluate_all(config, inputs, model, run, console)?;
@@ -64,12 +74,26 @@ pub fn recording(config: &Config) -> Option<Record> {
     is_on.then_some(config.cartography.record)
 }
 
-fn train_and_record(
+/// What is recorded of a training.
+#[derive(Debug, Clone, Copy)]
+pub struct Recording<'a> {
+    /// When logits are taken, if they are.
+    pub when: Option<Record>,
+    /// Of which examples.
+    pub examples: &'a Subset,
+    /// Where they go.
+    pub folder: &'a Path,
+}
+
+/// Trains the model on the selected examples and records their dynamics.
+///
+/// # Errors
+/// As [`train_and_evaluate`].
+pub fn train_and_record(
     loaded: &LoadedConfig,
     inputs: &Inputs,
     model: &ReadyModel,
-    run: &RunFolder,
-    records: &mut Records,
+    recording: &Recording<'_>,
     watchers: &mut [&mut dyn Callback],
 ) -> Result<Outcome> {
     let config = &loaded.config;
@@ -84,11 +108,12 @@ fn train_and_record(
         dataset: &inputs.training,
         tokens: &model.tokens.training,
         subset: &inputs.selection.subset,
+        recorded: recording.examples,
         repeats: &inputs.selection.repeats,
         curriculum: curriculum.as_deref(),
         loss: &loss,
         learning_rate_shares: &shares,
-        record: recording(config),
+        record: recording.when,
         validation: model
             .tokens
             .validation(inputs)
@@ -97,14 +122,14 @@ fn train_and_record(
         metrics: &inputs.metrics,
     };
     let mut recorder = Recorder::new(
-        &run.dynamics_folder(),
-        config.cartography.record,
+        recording.folder,
+        recording.when.unwrap_or_default(),
         &inputs.training,
-        &inputs.selection.subset,
+        recording.examples,
         inputs.labels.len(),
     );
     let mut early_stopping = EarlyStopping::new(&config.training, &inputs.metrics);
-    let mut callbacks: Vec<&mut dyn Callback> = vec![records];
+    let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
     for watcher in watchers {
         callbacks.push(&mut **watcher);
     }

@@ -37,7 +37,10 @@ pub struct Training<'a> {
     pub tokens: &'a TokenizedDataset,
     /// The examples to train on.
     pub subset: &'a Subset,
-    /// Those of them that are trained on more than once in an epoch, once for each further time.
+    /// The examples whose logits are recorded after each epoch: those to train on, and where
+    /// some are held out these, too.
+    pub recorded: &'a Subset,
+    /// Those of `subset` that are trained on more than once in an epoch, once for each further time.
     pub repeats: &'a [ExampleIndex],
     /// All of these in the order of every epoch; none: a new random order in each.
     pub curriculum: Option<&'a [ExampleIndex]>,
@@ -198,7 +201,7 @@ fn forward_backward(
     Ok(loss / total_weight)
 }
 
-/// The pass without dropout over all examples that are trained on, for those who record it.
+/// The pass without dropout over all examples that are recorded, for those who do.
 fn record_epoch(
     model: &Classifier,
     training: &Training<'_>,
@@ -208,7 +211,7 @@ fn record_epoch(
     run_model(
         model,
         training.tokens,
-        training.subset.indices(),
+        training.recorded.indices(),
         |indices, logits, _| {
             let _ = tell(callbacks, |c| {
                 c.on_logits(LogitsPass::EpochEnd, epoch, indices, logits)

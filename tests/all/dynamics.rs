@@ -139,6 +139,7 @@ fn our_own_epochs_are_exported() {
             &["17", "a"],
             &[1, 0],
             &logits,
+            None,
         )
         .unwrap();
     }

@@ -252,7 +252,8 @@ impl OnDisk {
         let indices: Vec<u32> = (0..n as u32).map(|i| 2 * i + 1).collect();
         let guids: Vec<&str> = self.guids[..n].iter().map(String::as_str).collect();
         let folder = self.scratch.path();
-        write_epoch(folder, epoch, &indices, &guids, &self.gold[..n], logits).unwrap();
+        let gold = &self.gold[..n];
+        write_epoch(folder, epoch, &indices, &guids, gold, logits, None).unwrap();
     }
 
     fn part(&self, epoch: usize) -> std::path::PathBuf {
