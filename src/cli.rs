@@ -17,8 +17,8 @@ use crate::dynamics::{DynamicsFormat, ExportFormat};
 use crate::error::Result;
 use crate::map::{MapOptions, Variability};
 use crate::pipeline::{
-    self, ColumnNames, ConfigOptions, Console, DeviceChoice, ExportOptions, MapCommandOptions,
-    PlotOptions, PredictOptions, SelectOptions,
+    self, AuditOptions, ColumnNames, ConfigOptions, Console, DeviceChoice, ExportOptions,
+    MapCommandOptions, PlotOptions, PredictOptions, SelectOptions,
 };
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
@@ -92,6 +92,26 @@ enum Command {
         /// The folder for the map's tables and pictures.
         #[arg(long, value_name = "DIR", default_value = "data_map")]
         output: PathBuf,
+    },
+    /// Rank a run's training examples by how likely their label is wrong.
+    Audit {
+        /// A run, or an output folder: the run whose training dynamics it shows.
+        #[arg(value_name = "RUN")]
+        run: PathBuf,
+        /// Train K models with the run's config, each without one of K parts, and use what they
+        /// say of the part that they have not seen, too.
+        #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
+        folds: Option<u32>,
+        /// Train once more with 5 % of the labels made wrong, to estimate which share of the
+        /// suspects is wrong.
+        #[arg(long, conflicts_with = "folds")]
+        calibrate: bool,
+        /// The folder for the results. None: `audit` in the run's output folder.
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Where to compute: auto, cpu, cuda or cuda:N.
+        #[arg(long, default_value = "auto")]
+        device: DeviceChoice,
     },
     /// Label new texts with a trained model.
     Predict {
@@ -360,6 +380,21 @@ fn run(command: Command, console: &Console) -> Result<()> {
     match command {
         Command::Loop { config, device } => pipeline::run_loop(&config.into(), device, console),
         Command::Validate { config } => pipeline::validate(&config.into()),
+        Command::Audit {
+            run,
+            folds,
+            calibrate,
+            output,
+            device,
+        } => {
+            let options = AuditOptions {
+                run,
+                folds: folds.map(|n| n as usize),
+                calibrate,
+                output,
+            };
+            pipeline::run_audit(&options, device, console)
+        }
         Command::Predict { model, data, texts } => {
             let device = model.device;
             let options = PredictOptions {

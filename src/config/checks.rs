@@ -14,7 +14,7 @@ use super::types::{ClassWeights, Config, MetricConfig};
 type Check = fn(&Config) -> Vec<KeyProblem>;
 
 /// Every check; each finds all the problems of its kind.
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     columns,
     label_noise,
     model,

@@ -42,7 +42,7 @@ pub(crate) use parquet::ParquetBatches;
 pub use pieces::{read_in_pieces, read_unlabelled};
 pub use raw_rows::RawRows;
 pub use read::{read_evaluation, read_training};
-pub use split::stratified_split;
+pub use split::{stratified_folds, stratified_split};
 pub use table::{Column, Table, TableWriter};
 pub use tokenize::{TokenCache, TokenizedDataset, Tokenizer, Truncation};
 

@@ -57,6 +57,32 @@ pub fn stratified_split(
     Ok((training, validation))
 }
 
+/// Deals the examples 0..`labels.len()` out to `n_folds` folds; the fold of each, from 0.
+///
+/// The sizes of the folds differ by at most one example, and so do those of each class's parts.
+/// Which examples come together is random; the result depends on the arguments alone.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Data`] if there are fewer than two folds, or fewer examples than
+/// folds.
+pub fn stratified_folds(labels: &[u32], n_folds: usize, stream: Stream) -> Result<Vec<usize>> {
+    if n_folds < 2 || labels.len() < n_folds {
+        let message = format!("{n_folds} folds of {} examples", labels.len());
+        let hint = "expected at least 2 folds, and an example for each";
+        return Err(Error::data(Problem::new(message).hint(hint)));
+    }
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    stream.shuffle(&mut order);
+    // Stable, so that the order within a class stays random; one class goes on where the one
+    // before it has stopped.
+    order.sort_by_key(|i| labels[*i]);
+    let mut folds = vec![0; labels.len()];
+    for (dealt, i) in order.into_iter().enumerate() {
+        folds[i] = dealt % n_folds;
+    }
+    Ok(folds)
+}
+
 fn class_counts(labels: &[u32]) -> Vec<usize> {
     let n_classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
     let mut counts = vec![0; n_classes];

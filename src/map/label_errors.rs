@@ -159,6 +159,8 @@ pub struct CrossValidated {
 pub struct LabelEvidence {
     /// Every score, the combined one last.
     pub scores: Vec<LabelScore>,
+    /// The map's variability, for pictures.
+    pub variability: Vec<f64>,
     /// What confident learning says.
     pub learning: ConfidentLearning,
     /// The class that each example should perhaps have.
@@ -178,7 +180,7 @@ impl LabelEvidence {
         let n_classes = dynamics.n_classes;
         let mean = mean_probabilities(dynamics);
         let last = probabilities_of(dynamics, dynamics.epochs.len() - 1);
-        let mut scores = map_scores(dynamics);
+        let (mut scores, variability) = map_scores(dynamics);
         scores.push(LabelScore::new(
             "last_confidence",
             Suspect::Low,
@@ -224,6 +226,7 @@ impl LabelEvidence {
         scores.push(LabelScore::new("combined", Suspect::High, combined));
         Self {
             scores,
+            variability,
             learning,
             suggested: Judged::new(&gold, &all, n_classes).suggested_labels(),
         }
@@ -269,8 +272,8 @@ pub fn probabilities_of(dynamics: &TrainingDynamics, epoch: usize) -> Vec<f64> {
     }
 }
 
-/// The scores that the map has as well.
-fn map_scores(dynamics: &TrainingDynamics) -> Vec<LabelScore> {
+/// The scores that the map has as well, and its variability.
+fn map_scores(dynamics: &TrainingDynamics) -> (Vec<LabelScore>, Vec<f64>) {
     let signals: Vec<_> = (0..dynamics.examples.len())
         .into_par_iter()
         .map(|position| {
@@ -305,7 +308,7 @@ fn map_scores(dynamics: &TrainingDynamics) -> Vec<LabelScore> {
         Suspect::High,
         forgetfulness,
     ));
-    scores
+    (scores, of(&|s| s.variability))
 }
 
 /// The most probable class of each row, (N).

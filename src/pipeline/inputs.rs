@@ -80,6 +80,42 @@ impl EvaluationSet {
     }
 }
 
+/// The training file and what is split off it.
+pub struct TrainingSet {
+    /// The whole file, with the labels that are trained on.
+    pub dataset: Dataset,
+    /// Its classes.
+    pub labels: LabelSpace,
+    /// What is validated on.
+    pub validation: ValidationSet,
+    /// The rows that are not split off for validation.
+    pub part: Subset,
+}
+
+impl TrainingSet {
+    /// Reads the training file and the validation set, and adds the label noise that the config
+    /// wants.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(loaded: &LoadedConfig) -> Result<Self> {
+        let LoadedConfig { config, source, .. } = loaded;
+        let columns = config.columns_of(&config.training.columns);
+        let (mut dataset, labels) = files(config, &config.training.dataset_path)
+            .and_then(|files| read_training(files, &columns, config.model.num_labels))
+            .map_err(|e| at_key(e, source, "training.dataset_path"))?;
+        say_warnings(&dataset);
+        let (validation, part) = validation_set(config, source, &dataset, &labels)?;
+        add_noise(config, &mut dataset, &part)?;
+        Ok(Self {
+            dataset,
+            labels,
+            validation,
+            part,
+        })
+    }
+}
+
 impl Inputs {
     /// Reads all files that the config names and checks what they hold.
     ///
@@ -88,11 +124,12 @@ impl Inputs {
     pub fn read(loaded: &LoadedConfig, commands: Commands) -> Result<Self> {
         let LoadedConfig { config, source, .. } = loaded;
         let model = ModelSource::find(config, source)?;
-        let columns = config.columns_of(&config.training.columns);
-        let (mut training, labels) = files(config, &config.training.dataset_path)
-            .and_then(|files| read_training(files, &columns, config.model.num_labels))
-            .map_err(|e| at_key(e, source, "training.dataset_path"))?;
-        say_warnings(&training);
+        let TrainingSet {
+            dataset: mut training,
+            labels,
+            validation,
+            part: training_part,
+        } = TrainingSet::read(loaded)?;
         let metrics = MetricSet::new(&config.metrics);
         let slice_metrics = slice_metric_set(config, &metrics);
         let positions = metric_positions(config);
@@ -104,8 +141,6 @@ impl Inputs {
             let position = position.unwrap_or_default();
             metrics::check(metric, labels.names()).map_err(|e| in_metric(&e, source, position))?;
         }
-        let (validation, training_part) = validation_set(config, source, &training, &labels)?;
-        add_noise(config, &mut training, &training_part)?;
         let stages = evaluation_sets(loaded, &labels, commands)?;
         let selectors = super::selectors(&config.training.selectors, "training")?;
         let part = training_part.clone();
@@ -134,7 +169,6 @@ impl Inputs {
     ///
     /// # Errors
     /// Class weights for labels that there are not.
-    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
     pub fn with_selection(&self, loaded: &LoadedConfig, selection: Selection) -> Result<Self> {
         let draws = selection.draws();
         let class_weights = class_weights(loaded, &self.training, &self.labels, &draws)?;

@@ -2,6 +2,7 @@
 //!
 //! This is the only module that sees all others.
 
+mod audit;
 mod console;
 mod curriculum;
 #[cfg(feature = "hub")]
@@ -31,6 +32,7 @@ mod training_run;
 
 use std::path::PathBuf;
 
+pub use audit::{AuditOptions, run_audit};
 pub use console::Console;
 pub use experiment_results::{ALL, CellScore, RANDOM, StageScores, write_results};
 pub use export::{ExportOptions, run_export};

@@ -5,8 +5,10 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::config::Config;
+use crate::dynamics::DynamicsFiles;
 use crate::error::{Error, Result};
 use crate::map::DataMap;
+use crate::map::label_errors::{ConfidentLearning, Judged, mean_probabilities};
 use crate::pipeline::ConfigOptions;
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::ready_model::thousands;
@@ -51,6 +53,7 @@ pub fn print(
     }
     if let Some(map) = map {
         let _ = writeln!(text, "{}", map_lines(map));
+        let _ = writeln!(text, "{}", label_error_lines(inputs, run)?);
     }
     let shown = |name: &str| run.output_dir().join(name).display().to_string();
     let mut files = vec![("run".to_owned(), run.path().display().to_string())];
@@ -161,7 +164,7 @@ fn result_table(results: &[StageResult]) -> String {
 }
 
 /// Rows of cells as lines: the first column to the left, the others to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].len());
         let least = if column == 0 { 10 } else { 8 };
@@ -217,6 +220,21 @@ fn map_lines(map: &DataMap) -> String {
     )
 }
 
+/// How many labels are likely to be wrong, and the command that says which.
+fn label_error_lines(inputs: &Inputs, run: &RunFolder) -> Result<String> {
+    let dynamics = DynamicsFiles::Enginora(run.dynamics_folder()).read(None)?;
+    let gold: Vec<u32> = dynamics.examples.iter().map(|e| e.gold).collect();
+    let mean = mean_probabilities(&dynamics);
+    let judged = Judged::new(&gold, &mean, inputs.labels.len());
+    let n_likely = ConfidentLearning::new(&judged).n_likely_errors();
+    Ok(format!(
+        "{} labels are likely to be wrong, by confident learning over the dynamics; to see which:\n  {} audit {}\n",
+        thousands(n_likely),
+        this_program(),
+        run.output_dir().display()
+    ))
+}
+
 /// What to run next, as a line for the shell that started this run.
 fn next_step(config: &Config, has_map: bool, options: &ConfigOptions) -> String {
     let is_subset = config
@@ -246,9 +264,11 @@ fn next_step(config: &Config, has_map: bool, options: &ConfigOptions) -> String 
 
 /// This program as it was called, with this run's config and settings.
 fn this_command(options: &ConfigOptions) -> String {
-    let program = std::env::args().next();
-    let program = program.unwrap_or_else(|| "enginora-rs".to_owned());
-    let mut command = format!("{program} loop --config {}", options.config.display());
+    let mut command = format!(
+        "{} loop --config {}",
+        this_program(),
+        options.config.display()
+    );
     for setting in &options.overrides {
         let _ = write!(command, " --set '{setting}'");
     }
@@ -256,6 +276,12 @@ fn this_command(options: &ConfigOptions) -> String {
         let _ = write!(command, " --output-dir {}", output_dir.display());
     }
     command
+}
+
+/// This program as it was called.
+fn this_program() -> String {
+    let program = std::env::args().next();
+    program.unwrap_or_else(|| "enginora-rs".to_owned())
 }
 
 /// Prints to standard output.
