@@ -163,7 +163,8 @@ pub struct LabelEvidence {
     pub variability: Vec<f64>,
     /// What confident learning says.
     pub learning: ConfidentLearning,
-    /// The class that each example should perhaps have.
+    /// The class that each example should perhaps have: the most probable other one by the
+    /// balanced mean probabilities, where it is more probable than the given one.
     pub suggested: Vec<Option<u32>>,
 }
 
@@ -228,7 +229,7 @@ impl LabelEvidence {
             scores,
             variability,
             learning,
-            suggested: Judged::new(&gold, &all, n_classes).suggested_labels(),
+            suggested: Judged::new(&gold, &balanced, n_classes).suggested_labels(),
         }
     }
 

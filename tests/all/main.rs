@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::iter_over_hash_type)]
 
 mod architecture;
+mod audit;
 mod bootstrap;
 mod condition;
 mod config;
@@ -11,6 +12,7 @@ mod experiment_results;
 mod fsio;
 #[cfg(feature = "hub")]
 mod hub;
+mod label_errors;
 mod map;
 mod metrics;
 mod model;

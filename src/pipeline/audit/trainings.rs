@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::audited_run::AuditedRun;
 use crate::config::{LabelNoiseConfig, LabelNoiseKind, Record, to_yaml};
-use crate::data::{ExampleIndex, Subset, add_label_noise, stratified_folds};
+use crate::data::{Column, ExampleIndex, Subset, Table, add_label_noise, stratified_folds};
 use crate::dynamics::{DynamicsFiles, TrainingDynamics};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::map::label_errors::{
@@ -29,7 +29,7 @@ use crate::train::Callback;
 const CALIBRATION_SHARE: f64 = 0.05;
 
 /// Trains a model for each of `n_folds` folds on the others, and gathers what the models say of
-/// all examples after each epoch.
+/// all examples after each epoch; `held_out.parquet` beside the folds has it for other programs.
 ///
 /// # Errors
 /// Fewer examples than folds; data or model that are not there any more; training that fails.
@@ -67,7 +67,26 @@ pub fn cross_validate(
     for p in &mut crossed.trained_on {
         *p /= (n_folds - 1) as f64;
     }
+    held_out_table(run, &folds, &crossed).write(&base.join("held_out.parquet"))?;
     Ok(crossed)
+}
+
+/// What other programs need of a cross-validation: each example's class index, its fold from 1,
+/// and the probabilities after the last epoch of the model that did not train on it.
+fn held_out_table(run: &AuditedRun, folds: &[usize], crossed: &CrossValidated) -> Table {
+    let examples = &run.dynamics.examples;
+    let guids = examples.iter().map(|e| e.guid.clone());
+    let gold = examples.iter().map(|e| i64::from(e.gold));
+    let folds = folds.iter().map(|fold| *fold as i64 + 1);
+    let rows = crossed.held_out_last.chunks_exact(run.dynamics.n_classes);
+    Table::new()
+        .with("guid", Column::Text(guids.collect()))
+        .with("gold", Column::Integer(gold.collect()))
+        .with("fold", Column::Integer(folds.collect()))
+        .with(
+            "probabilities",
+            Column::RealList(rows.map(<[f64]>::to_vec).collect()),
+        )
 }
 
 impl CrossValidated {
