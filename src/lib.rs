@@ -15,7 +15,7 @@
 //! | [`model`] | encoders and heads over one storage of parameters; checkpoints in and out; the model hub |
 //! | [`train`] | the loop on one screen, callbacks, AdamW, schedules, evaluation |
 //! | [`dynamics`] | the recorder, a callback, and its files: one per epoch; other programs' dynamics in and out |
-//! | [`map`] | dynamics to a [`map::DataMap`]: confidence, variability, correctness and more |
+//! | [`map`] | dynamics to a [`map::DataMap`]: confidence, variability, correctness and more; how likely labels are wrong |
 //! | [`select`] | selectors: a data set, and a map where one is asked for, to a subset; rules: a map alone to picks |
 //! | [`report`] | pictures of maps: the paper's figure, any two signals |
 //! | [`pipeline`] | each command as one function, and the reports to trackers; the only module that sees all others |

@@ -23,8 +23,8 @@ use confusion::Confusion;
 use precision_recall::SetScore;
 
 pub use bootstrap::{Interval, Resampling, bootstrap};
-pub use over_seeds::{CONFIDENCE_LEVEL, OverSeeds, Spread, over_seeds, paired_difference};
 pub use curves::ranking_quality;
+pub use over_seeds::{CONFIDENCE_LEVEL, OverSeeds, Spread, over_seeds, paired_difference};
 pub use probabilities::{argmax, softmax_f64};
 pub use value::MetricValue;
 

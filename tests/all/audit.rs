@@ -27,11 +27,17 @@ fn a_run_with_label_noise_knows_the_true_labels() {
     let output = project.run(&[&LOOP[..], &NOISE].concat());
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("labels of 3 of 36 training examples were made wrong"), "{said}");
+    assert!(
+        said.contains("labels of 3 of 36 training examples were made wrong"),
+        "{said}"
+    );
     let summary = String::from_utf8(output.stdout).unwrap();
     assert!(summary.contains("audit out"), "{summary}");
     let map = rows(&project, "out/map.jsonl");
-    let wrong: Vec<&Value> = map.iter().filter(|row| row["label"] != row["true_label"]).collect();
+    let wrong: Vec<&Value> = map
+        .iter()
+        .filter(|row| row["label"] != row["true_label"])
+        .collect();
     assert_eq!((map.len(), wrong.len()), (36, 3));
     for row in &map {
         // The file's label is the parity of the guid.
@@ -46,8 +52,14 @@ fn a_run_with_label_noise_knows_the_true_labels() {
         let cells: Vec<&str> = line.split('\t').collect();
         (cells[0].to_owned(), cells[2].to_owned())
     });
-    let marked: Vec<String> = marks.filter(|(_, mark)| mark == "2").map(|(guid, _)| guid).collect();
-    let expected: Vec<&str> = wrong.iter().map(|row| row["guid"].as_str().unwrap()).collect();
+    let marked: Vec<String> = marks
+        .filter(|(_, mark)| mark == "2")
+        .map(|(guid, _)| guid)
+        .collect();
+    let expected: Vec<&str> = wrong
+        .iter()
+        .map(|row| row["guid"].as_str().unwrap())
+        .collect();
     assert_eq!(marked, expected);
 }
 
@@ -57,11 +69,15 @@ fn an_audit_ranks_every_example_and_measures_the_scores_where_the_truth_is_known
     project.succeed(&[&LOOP[..], &NOISE].concat());
     let run = project.manifest("out/runs/0001");
     let said = project.succeed(&["audit", "out"]);
-    assert!(said.contains("3 of 36 labels are known to be wrong: 8.33 %"), "{said}");
+    assert!(
+        said.contains("3 of 36 labels are known to be wrong: 8.33 %"),
+        "{said}"
+    );
     assert!(said.contains("is not estimated"), "{said}");
     assert!(said.contains("combined"), "{said}");
     let table = project.read("out/audit/audit.csv");
-    let header = "rank,guid,text,gold,suggested,true_label,likely_error,combined,confident_learning,";
+    let header =
+        "rank,guid,text,gold,suggested,true_label,likely_error,combined,confident_learning,";
     assert!(table.starts_with(header), "{table}");
     assert_eq!(table.lines().count(), 37);
     let summary = yaml(&project, "out/audit/audit.yaml");
@@ -71,7 +87,11 @@ fn an_audit_ranks_every_example_and_measures_the_scores_where_the_truth_is_known
     let combined = &summary["true_labels"]["scores"]["combined"];
     assert!(combined["average_precision"].as_f64().unwrap() > 0.0833);
     assert!(project.path().join("out/audit/audit.svg").exists());
-    assert_eq!(run, project.manifest("out/runs/0001"), "the run does not change");
+    assert_eq!(
+        run,
+        project.manifest("out/runs/0001"),
+        "the run does not change"
+    );
     // The run itself, and another folder for what is found: the same bytes.
     project.succeed(&["audit", "out/runs/0001", "--output", "other"]);
     assert_eq!(table, project.read("other/audit.csv"));
@@ -84,8 +104,17 @@ fn folds_are_trained_once() {
     let arguments = ["audit", "out", "--folds", "3"];
     project.succeed(&arguments);
     let first = project.read("out/audit/audit.csv");
-    assert!(first.starts_with("rank,guid,text,gold,suggested,likely_error,combined,"), "{first}");
-    assert!(first.lines().next().unwrap().contains("held_out_confidence"));
+    assert!(
+        first.starts_with("rank,guid,text,gold,suggested,likely_error,combined,"),
+        "{first}"
+    );
+    assert!(
+        first
+            .lines()
+            .next()
+            .unwrap()
+            .contains("held_out_confidence")
+    );
     assert_eq!(yaml(&project, "out/audit/audit.yaml")["n_folds"], 3);
     let folds: Vec<_> = fs::read_dir(project.path().join("out/audit"))
         .unwrap()
@@ -103,8 +132,14 @@ fn folds_are_trained_once() {
     fs::remove_file(folds.join("2/manifest.json")).unwrap();
     let again = project.run(&arguments);
     let said = String::from_utf8(again.stderr).unwrap();
-    assert!(said.contains("fold 1 of 3: kept") && said.contains("fold 3 of 3: kept"), "{said}");
-    assert!(said.contains("fold 2 of 3: training on 24 examples"), "{said}");
+    assert!(
+        said.contains("fold 1 of 3: kept") && said.contains("fold 3 of 3: kept"),
+        "{said}"
+    );
+    assert!(
+        said.contains("fold 2 of 3: training on 24 examples"),
+        "{said}"
+    );
     assert_eq!(first, project.read("out/audit/audit.csv"));
 }
 
@@ -129,12 +164,28 @@ fn what_cannot_be_audited_is_said() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(expected), "{said}");
     };
-    check(&["audit", "out"], 66, "there are no training dynamics in this folder");
+    check(
+        &["audit", "out"],
+        66,
+        "there are no training dynamics in this folder",
+    );
     project.succeed(&LOOP);
     check(&["audit", "out", "--folds", "1"], 2, "1 is not in");
-    check(&["audit", "out", "--folds", "37"], 2, "37 folds of 36 examples");
-    check(&["audit", "out", "--folds", "2", "--calibrate"], 2, "cannot be used with");
+    check(
+        &["audit", "out", "--folds", "37"],
+        2,
+        "37 folds of 36 examples",
+    );
+    check(
+        &["audit", "out", "--folds", "2", "--calibrate"],
+        2,
+        "cannot be used with",
+    );
     let other = project.read("train.csv").replacen(",0\n", ",1\n", 20);
     project.write("train.csv", &other);
-    check(&["audit", "out"], 65, "no longer what the run was trained on");
+    check(
+        &["audit", "out"],
+        65,
+        "no longer what the run was trained on",
+    );
 }

@@ -274,7 +274,7 @@ fn only_the_epochs_that_are_read_must_be_there() {
         let guids: Vec<&str> = logits.examples.iter().map(|e| e.guid.as_str()).collect();
         let gold: Vec<u32> = logits.examples.iter().map(|e| e.gold).collect();
         let (folder, indices) = (scratch.at("ours"), [0, 1, 2, 3, 4, 5]);
-        write_epoch(&folder, epoch, &indices, &guids, &gold, &values).unwrap();
+        write_epoch(&folder, epoch, &indices, &guids, &gold, &values, None).unwrap();
     }
     export(&logits, ExportFormat::Allenai, &scratch.at("a")).unwrap();
     std::fs::remove_file(scratch.at("a/training_dynamics/dynamics_epoch_2.jsonl")).unwrap();

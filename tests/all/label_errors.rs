@@ -104,7 +104,10 @@ fn the_seed_alone_decides_which_labels_become_wrong() {
         .filter(|(new, old)| new != old)
         .map(|(new, old)| (new + 4 - old) % 4)
         .collect();
-    assert!([1, 2, 3].iter().all(|shift| given.contains(shift)), "{given:?}");
+    assert!(
+        [1, 2, 3].iter().all(|shift| given.contains(shift)),
+        "{given:?}"
+    );
 }
 
 #[test]
@@ -135,7 +138,11 @@ fn folds_are_a_partition_of_equal_parts_of_each_class() {
         assert!(even(&sizes), "{sizes:?}");
         for class in 0..counts.len() {
             let mut sizes = vec![0; n_folds];
-            for (fold, _) in folds.iter().zip(&labels).filter(|(_, l)| **l as usize == class) {
+            for (fold, _) in folds
+                .iter()
+                .zip(&labels)
+                .filter(|(_, l)| **l as usize == class)
+            {
                 sizes[*fold] += 1;
             }
             assert!(even(&sizes), "class {class}: {sizes:?}");
@@ -204,7 +211,10 @@ fn a_joint_by_hand_has_the_numbers_of_its_definition() {
     assert_eq!(learning.confident_joint, [[2, 1], [0, 1]]);
     assert_eq!(learning.joint, [[2, 1], [0, 2]]);
     assert_eq!(learning.is_likely_error, [false, false, true, false, false]);
-    assert_eq!((learning.n_likely_errors(), learning.n_estimated_errors()), (1, 1));
+    assert_eq!(
+        (learning.n_likely_errors(), learning.n_estimated_errors()),
+        (1, 1)
+    );
     assert_eq!(judged.suggested_labels(), [None, None, Some(1), None, None]);
 }
 
@@ -228,8 +238,16 @@ fn a_ranking_is_measured_at_each_depth() {
     let is_wrong = [true, false, false, true, false];
     let found = detection(&suspicion, &is_wrong, &[1, 2, 3, 9]);
     // Found at ranks 1 and 3: (1/1 + 2/3) / 2; of 6 pairs 5 are in order.
-    close(&[found.average_precision, found.roc_auc], &[5.0 / 6.0, 5.0 / 6.0]);
-    let expected = [(1, 1.0, 0.5), (2, 0.5, 0.5), (3, 2.0 / 3.0, 1.0), (5, 0.4, 1.0)];
+    close(
+        &[found.average_precision, found.roc_auc],
+        &[5.0 / 6.0, 5.0 / 6.0],
+    );
+    let expected = [
+        (1, 1.0, 0.5),
+        (2, 0.5, 0.5),
+        (3, 2.0 / 3.0, 1.0),
+        (5, 0.4, 1.0),
+    ];
     assert_eq!(found.at, expected);
     assert!(detection(&[0.1], &[true], &[]).roc_auc.is_nan());
 }
@@ -264,7 +282,12 @@ fn labels_that_the_model_does_not_follow_come_first() {
     let evidence = LabelEvidence::new(&dynamics(&gold, &[early, late]), None);
     assert_eq!(evidence.ranking()[..2], [5, 2]);
     assert_eq!(evidence.suggested[5], Some(0));
-    assert!(evidence.combined().iter().all(|score| (0.0..=1.0).contains(score)));
+    assert!(
+        evidence
+            .combined()
+            .iter()
+            .all(|score| (0.0..=1.0).contains(score))
+    );
     let names: Vec<&str> = evidence.scores.iter().map(|score| score.name).collect();
     let expected = [
         "confidence",
@@ -287,7 +310,10 @@ fn labels_that_the_model_does_not_follow_come_first() {
     }
     // With folds that are sure of example 2's other class it comes first.
     let row = |p: f64| [p, 1.0 - p];
-    let held_out: Vec<f64> = [0.9, 0.9, 0.0, 0.1, 0.1, 0.4].into_iter().flat_map(row).collect();
+    let held_out: Vec<f64> = [0.9, 0.9, 0.0, 0.1, 0.1, 0.4]
+        .into_iter()
+        .flat_map(row)
+        .collect();
     let crossed = CrossValidated {
         held_out: held_out.clone(),
         held_out_last: held_out.clone(),

@@ -131,14 +131,13 @@ impl Findings<'_> {
         self.run.labels.name(class)
     }
 
-    /// The text of an example, or both texts.
+    /// The texts of an example.
     fn text(&self, position: usize) -> String {
         let index = self.run.dynamics.examples[position].index;
         let example = &self.run.dataset.examples[index as usize];
-        match &example.text_pair {
-            Some(pair) => format!("{} | {pair}", example.text),
-            None => example.text.clone(),
-        }
+        let texts = example.sequences();
+        let texts = texts.flat_map(|(first, second)| std::iter::once(first).chain(second));
+        texts.collect::<Vec<_>>().join(" | ")
     }
 
     /// One row per example, the most suspect first.

@@ -256,8 +256,10 @@ fn key(run: &AuditedRun) -> Result<String> {
     for recorded in &run.dynamics.examples {
         let example = &run.dataset.examples[recorded.index as usize];
         add(&recorded.index.to_le_bytes());
-        add(example.text.as_bytes());
-        add(example.text_pair.as_deref().unwrap_or_default().as_bytes());
+        for (first, second) in example.sequences() {
+            add(first.as_bytes());
+            add(second.unwrap_or_default().as_bytes());
+        }
         add(&recorded.gold.to_le_bytes());
     }
     let mut digits = hexadecimal(&hash.finalize());
