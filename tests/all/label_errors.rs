@@ -274,8 +274,7 @@ fn dynamics(gold: &[u32], epochs: &[&[f64]]) -> TrainingDynamics {
 
 #[test]
 fn labels_that_the_model_does_not_follow_come_first() {
-    // Symmetric, so that balancing changes nothing. Example 2 is learnt by heart in the end,
-    // example 5 never is.
+    // Example 2 is learnt by heart in the end, example 5 never is.
     let gold = [0, 0, 0, 1, 1, 1];
     let early: &[f64] = &[2.0, 3.0, -3.0, -2.0, -3.0, 3.0];
     let late: &[f64] = &[4.0, 5.0, 1.0, -4.0, -5.0, 3.0];

@@ -95,21 +95,28 @@ fn confident_joint(judged: &Judged<'_>, thresholds: &[f64]) -> Vec<Vec<usize>> {
     joint
 }
 
-/// The row scaled to the sum `total` and rounded so that this is the sum: what is left over goes
-/// to the largest remainders, of equal ones to the lower class.
+/// The row scaled to the sum `total` and rounded so that this is the sum, by cleanlab's rule: each
+/// to the nearest number (halves to the even one), and then those by one that are the furthest
+/// from theirs, of equal ones the lower class where there is too much and the higher one where
+/// there is too little.
 fn scaled_to(row: &[usize], total: usize) -> Vec<usize> {
     let sum: usize = row.iter().sum();
-    let product = |class: usize| row[class] as u128 * total as u128;
-    let mut scaled: Vec<usize> = (0..row.len())
-        .map(|class| (product(class) / sum as u128) as usize)
+    let exact: Vec<f64> = row
+        .iter()
+        .map(|n| *n as f64 / sum as f64 * total as f64)
         .collect();
-    let n_left = total - scaled.iter().sum::<usize>();
-    let mut by_remainder: Vec<usize> = (0..row.len()).collect();
-    by_remainder.sort_by_key(|class| std::cmp::Reverse(product(*class) % sum as u128));
-    for class in by_remainder.into_iter().take(n_left) {
-        scaled[class] += 1;
+    let mut rounded: Vec<f64> = exact.iter().map(|x| x.round_ties_even()).collect();
+    let missing = total as f64 - rounded.iter().sum::<f64>();
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    let left = |class: usize, rounded: &[f64]| exact[class] - rounded[class];
+    order.sort_by(|a, b| left(*a, &rounded).total_cmp(&left(*b, &rounded)));
+    if missing > 0.0 {
+        order.reverse();
     }
-    scaled
+    for class in order.into_iter().take(missing.abs() as usize) {
+        rounded[class] += missing.signum();
+    }
+    rounded.into_iter().map(|x| x as usize).collect()
 }
 
 fn pruned_by_noise_rate(judged: &Judged<'_>, joint: &[Vec<usize>], counts: &[usize]) -> Vec<bool> {
