@@ -17,8 +17,9 @@ use crate::dynamics::{DynamicsFormat, ExportFormat};
 use crate::error::Result;
 use crate::map::{MapOptions, Variability};
 use crate::pipeline::{
-    self, AuditOptions, ColumnNames, ConfigOptions, Console, DeviceChoice, ExportOptions,
-    MapCommandOptions, PlotOptions, PredictOptions, SelectOptions,
+    self, AuditOptions, ColumnNames, ConfigOptions, Console, DeviceChoice, ExperimentAction,
+    ExperimentOptions, ExportOptions, MapCommandOptions, PlotOptions, PredictOptions,
+    SelectOptions, Shard,
 };
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
@@ -158,9 +159,56 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Train on subsets of the training set by regions of its map, sizes and seeds, and compare
+    /// them: the paper's experiments.
+    #[command(after_help = EXPERIMENT)]
+    Experiment(ExperimentArguments),
     /// Pick a subset of a data set by its map: guids, or the data file's own rows.
     #[command(after_help = RULES)]
     Select(SelectArguments),
+}
+
+/// What `experiment --help` says of several processes.
+const EXPERIMENT: &str = "\
+What is done is never done again: a cell is kept under the hash of its config, the content of its
+data and base weights, and the program's version. A grid that was stopped goes on with the same
+command. Without --shard the part is that of a job array: SLURM_ARRAY_TASK_ID and
+SLURM_ARRAY_TASK_COUNT, or JOB_COMPLETION_INDEX and JOB_COMPLETION_COUNT.";
+
+#[derive(Debug, Args)]
+struct ExperimentArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Cells to train side by side, fewer where the memory does not do.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// Do the i-th of n parts of the grid; the parts share the output folder.
+    #[arg(long, value_name = "i/n")]
+    shard: Option<Shard>,
+    /// Print the cells, which of them are done, and how long the others will take.
+    #[arg(long)]
+    plan: bool,
+    /// Gather the results of the cells that are done, and train nothing.
+    #[arg(long, conflicts_with_all = ["plan", "shard"])]
+    collect: bool,
+    /// Where to compute: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+}
+
+impl From<ExperimentArguments> for ExperimentOptions {
+    fn from(arguments: ExperimentArguments) -> Self {
+        Self {
+            config: arguments.config.into(),
+            n_jobs: arguments.jobs.into(),
+            shard: arguments.shard,
+            action: match (arguments.plan, arguments.collect) {
+                (true, _) => ExperimentAction::Plan,
+                (_, true) => ExperimentAction::Collect,
+                _ => ExperimentAction::Train,
+            },
+        }
+    }
 }
 
 /// What `select --help` says of the rules.
@@ -416,6 +464,10 @@ fn run(command: Command, console: &Console) -> Result<()> {
                 ..model.into()
             };
             pipeline::run_evaluate(&options, device, console)
+        }
+        Command::Experiment(arguments) => {
+            let device = arguments.device;
+            pipeline::run_experiment(&arguments.into(), device, console)
         }
         Command::Select(arguments) => pipeline::run_select(&arguments.into()),
         Command::Plot {

@@ -53,6 +53,25 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
+/// Makes `path` with `bytes` in it, unless it is there; whether it was made. Of several processes
+/// that try, on one machine or on several that share the folder, one makes it.
+///
+/// The name is there before the bytes are.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::CannotCreate`] where it cannot be made for another reason,
+/// [`crate::error::ErrorKind::Io`] where it cannot be written.
+pub fn create_exclusively(path: &Path, bytes: &[u8]) -> Result<bool> {
+    match File::create_new(path) {
+        Ok(mut file) => file
+            .write_all(bytes)
+            .map(|()| true)
+            .map_err(|e| Error::writing(path, &e)),
+        Err(e) if e.kind() == IoErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(Error::creating(path, &e)),
+    }
+}
+
 /// Makes a folder and its parents.
 ///
 /// # Errors

@@ -180,6 +180,9 @@ pub struct SubsetRule {
 
 impl SubsetRule {
     /// The control: any examples, each as likely.
+    ///
+    /// # Panics
+    /// Never: one share of everything is a whole.
     pub fn random() -> Self {
         let random = RuleShare {
             rule: Rule::Region(Region::Random),
@@ -301,7 +304,7 @@ fn selection(config: &SelectionConfig, at: &KeyPath) -> Result<SubsetRule, Vec<K
             Err(message) => problems.push(KeyProblem::new(key_of(name), message)),
         }
     }
-    if config.name == ALL || (config.name == Region::Random.name() && !is_alone) {
+    if !is_alone && (config.name == ALL || config.name == Region::Random.name()) {
         let message = format!("`{}` is a name that every experiment has", config.name);
         problems.push(KeyProblem::new(at.key("name"), message));
     }
@@ -331,7 +334,7 @@ fn share(name: &str, value: &Value) -> Result<RuleShare, String> {
     if let Some(signal) = rule.signal()
         && !MAP_SIGNALS.contains(&signal)
     {
-        let meant = nearest(signal, MAP_SIGNALS.into_iter());
+        let meant = nearest(signal, MAP_SIGNALS);
         let meant = meant.map_or_else(
             || format!("; it has {}", MAP_SIGNALS.join(", ")),
             |meant| format!("; did you mean `{meant}`?"),

@@ -313,6 +313,7 @@ fn range(schema: &Schema) -> String {
         (None, Some((word, high))) => format!(" {word} {high}"),
         (Some(("from", low)), Some(("to", high))) => format!(" from {low} to {high}"),
         (Some(("from", low)), Some((word, high))) => format!(", at least {low} and {word} {high}"),
+        (Some((word, low)), Some(("to", high))) => format!(" {word} {low} and at most {high}"),
         (Some((word, low)), Some((end, high))) => format!(" {word} {low} and {end} {high}"),
     }
 }

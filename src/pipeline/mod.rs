@@ -8,6 +8,7 @@ mod curriculum;
 #[cfg(feature = "hub")]
 mod download;
 mod dvc;
+mod experiment;
 mod experiment_results;
 mod export;
 mod find_map;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 
 pub use audit::{AuditOptions, run_audit};
 pub use console::Console;
+pub use experiment::{ExperimentAction, ExperimentOptions, Shard, run_experiment};
 pub use experiment_results::{ALL, CellScore, RANDOM, StageScores, write_results};
 pub use export::{ExportOptions, run_export};
 pub use map::{MapCommandOptions, run_map};

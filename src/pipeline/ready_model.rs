@@ -26,15 +26,12 @@ pub struct ReadyModel {
     pub tokens: Arc<Tokens>,
     tokenizer: Arc<Tokenizer>,
     max_length: usize,
-    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
     /// The parameters that come from the checkpoint; the others are drawn from the seed.
     loaded: BTreeSet<String>,
-    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
     precision: Precision,
 }
 
 /// What many models start from: the checkpoint's weights, read once, and the tokens of all data.
-#[allow(dead_code, reason = "for the command `experiment`, which follows")]
 pub struct ModelStart {
     shape: ModelConfig,
     n_classes: usize,
@@ -149,7 +146,6 @@ impl ReadyModel {
     ///
     /// # Errors
     /// A device without kernels.
-    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
     pub fn into_start(self) -> Result<ModelStart> {
         let parameters = self.classifier.parameters();
         let values = raw::read::<f32>(parameters.state())?[..parameters.n_elements()].to_vec();
@@ -177,7 +173,6 @@ impl ReadyModel {
     }
 }
 
-#[allow(dead_code, reason = "for the command `experiment`, which follows")]
 impl ModelStart {
     /// A model as [`ReadyModel::prepare`] makes it for a config with this `random_state`.
     ///

@@ -58,7 +58,6 @@ impl RunFolder {
     ///
     /// # Errors
     /// A folder that cannot be made.
-    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
     pub fn anew(output_dir: &Path, path: &Path) -> Result<Self> {
         if path.exists() {
             fs::remove_dir_all(path).map_err(|e| Error::writing(path, &e))?;
@@ -71,7 +70,6 @@ impl RunFolder {
     }
 
     /// Whether a run in the folder `path` has all its files.
-    #[allow(dead_code, reason = "for the command `experiment`, which follows")]
     pub fn is_complete(path: &Path) -> bool {
         path.join(MANIFEST).is_file()
     }

@@ -8,6 +8,7 @@ mod condition;
 mod config;
 mod data;
 mod dynamics;
+mod experiment;
 mod experiment_results;
 mod fsio;
 #[cfg(feature = "hub")]

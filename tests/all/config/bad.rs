@@ -85,7 +85,8 @@ fn places_are_right_after_a_byte_order_mark_and_with_carriage_returns() {
     let expected = [
         "run.yaml:1:1: unknown key `epoch`",
         "  hint: the keys of a config are `random_state`, `data`, `model`, `metrics`, \
-         `training`, `testing`, `control`, `confidence_intervals`, `cartography`, `mlflow` and \
+         `training`, `testing`, `control`, `confidence_intervals`, `cartography`, `experiment`, \
+         `mlflow` and \
          `dvc`",
         "run.yaml:4:3: unknown key `é`",
         "  hint: the keys of `data` are `data_dir`, `output_dir`, `has_header`, \

@@ -422,3 +422,37 @@ fn later_checks_can_place_their_problems_too() {
     check("data.data_dir", "--set data.data_dir=d");
     check("data.output_dir", "--set data.data_dir=d");
 }
+
+#[test]
+fn an_experiment_has_the_papers_fractions_three_seeds_and_a_random_control() {
+    let resolve = |section: &str| {
+        let config = config(&format!("{MINIMAL}{section}"), &[]);
+        let section = config.experiment.unwrap_or_default();
+        section.resolve(config.random_state).unwrap()
+    };
+    let names = |section: &str| {
+        let selections = resolve(section).selections.into_iter();
+        selections.map(|s| s.name).collect::<Vec<_>>().join(" ")
+    };
+    let default = resolve("");
+    assert_eq!(names(""), "random easy_to_learn hard_to_learn ambiguous");
+    assert_eq!(default.seeds, [1, 2, 3]);
+    let fractions: Vec<String> = default.fractions.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        fractions.join(" "),
+        "0.01 0.05 0.1 0.1667 0.25 0.3319 0.5 0.75 1"
+    );
+    assert_eq!(
+        names("experiment: {selections: [high-aum, low_variability]}"),
+        "random high_aum low_variability"
+    );
+    assert_eq!(resolve("experiment: {seeds: [7, 3]}").seeds, [7, 3]);
+    let mixed =
+        "experiment: {selections: [{name: a, rules: {ambiguous: 0.9, easy_to_learn: 0.1}}]}";
+    let mixed = &resolve(mixed).selections[1];
+    for (total, expected) in [(10, [1, 9]), (9, [0, 9]), (11, [1, 10]), (1, [0, 1])] {
+        let quotas = mixed.shares.split(total, mixed.min_easy);
+        let quotas: Vec<usize> = quotas.into_iter().map(|(_, n)| n).collect();
+        assert_eq!(quotas, expected, "easy and ambiguous ones of {total}");
+    }
+}
