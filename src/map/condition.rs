@@ -4,7 +4,7 @@
 //! either     = both ("or" both)*
 //! both       = negation ("and" negation)*
 //! negation   = "not" negation | "(" either ")" | comparison
-//! comparison = column ("=" | "==" | "!=" | "<" | "<=" | ">" | ">=") (number | text)
+//! comparison = column ("=" | "==" | "!=" | "<" | "<=" | ">" | ">=") (number | text | "never")
 //! column     = letters, digits, `_`, `.` and `-`, or anything in backticks
 //! text       = '...' or "...", in which the quote is written twice to mean itself
 //! ```
@@ -12,12 +12,17 @@
 //! `and`, `or` and `not` may be written in any case. A number is compared with the column's
 //! numbers, a text with its texts, for which there are `=` and `!=` alone; whole numbers are
 //! texts as well. A missing value, which is an empty cell or NaN, fulfils no comparison.
+//!
+//! An example that was never learnt was not forgotten any number of times, though tables have a
+//! number for it: `forgetfulness` compares with `never`, by `=` and `!=`, and what is never learnt
+//! fulfils no comparison with a number below that of the tables.
 
 mod parse;
 
 use crate::config::nearest;
 use crate::data::Table;
 use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::map::Forgetfulness;
 
 use parse::{Comparison, Expression, Operator, Value, parse};
 
@@ -94,17 +99,45 @@ fn compare(comparison: &Comparison, table: &Table) -> Result<Vec<bool>, Fault> {
     if !table.names().any(|name| name == column) {
         return fault(column_at, format!("there is no column `{column}`"));
     }
+    let never_learnt = f64::from(Forgetfulness::NeverLearnt.exported());
+    let is_forgetfulness = column == "forgetfulness";
+    // Somebody may take the word for a text.
+    let value = match value {
+        Value::Text(text) if is_forgetfulness && text.eq_ignore_ascii_case("never") => {
+            &Value::Never
+        }
+        value => value,
+    };
     match value {
         Value::Number(number) => match table.reals(column) {
             // NaN must not be unequal to anything, so that a missing value fulfils nothing.
-            Some(values) => Ok(values
-                .iter()
-                .map(|x| !x.is_nan() && operator.holds(x.partial_cmp(number)))
-                .collect()),
+            Some(values) => {
+                let is_number = |x: f64| {
+                    let is_never = is_forgetfulness && x >= never_learnt;
+                    !x.is_nan() && (!is_never || *number >= never_learnt)
+                };
+                let holds = |x: &f64| is_number(*x) && operator.holds(x.partial_cmp(number));
+                Ok(values.iter().map(holds).collect())
+            }
             None => fault(
                 value_at,
                 format!("`{column}` does not hold numbers, compare it with a text in quotes"),
             ),
+        },
+        Value::Never if !is_forgetfulness => fault(
+            value_at,
+            "`never` is for `forgetfulness` alone; a text is in quotes: 'never'".to_owned(),
+        ),
+        Value::Never => match table.reals(column) {
+            Some(values) if matches!(operator, Operator::Equal | Operator::Unequal) => {
+                let is_never = |x: f64| (x >= never_learnt) == (*operator == Operator::Equal);
+                Ok(values.iter().map(|x| !x.is_nan() && is_never(*x)).collect())
+            }
+            Some(_) => fault(
+                column_at,
+                "never learnt is no number of times; compare it with = or !=".to_owned(),
+            ),
+            None => fault(column_at, format!("`{column}` does not hold numbers")),
         },
         Value::Text(text) => match table.texts(column) {
             None => fault(

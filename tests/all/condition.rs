@@ -30,7 +30,19 @@ fn conditions_keep_the_rows_that_fulfil_them() {
         let kept: Vec<usize> = (0..rows.len()).filter(|row| rows[*row]).collect();
         assert_eq!(kept, expected, "{condition}");
     };
-    check("forgetfulness>=1", &[1, 2, 3]);
+    check("forgetfulness>=1", &[1, 2]);
+    // What was never learnt is no number of times, but for the table's own number.
+    check("forgetfulness = never", &[3]);
+    check("forgetfulness = 'never'", &[3]);
+    check("forgetfulness=NEVER or forgetfulness = 0", &[0, 3, 4]);
+    check("forgetfulness != never", &[0, 1, 2, 4]);
+    check("forgetfulness < 2", &[0, 1, 4]);
+    check("forgetfulness != 0", &[1, 2]);
+    check("not forgetfulness >= 1", &[0, 3, 4]);
+    check("forgetfulness < 1000", &[0, 1, 2, 4]);
+    check("forgetfulness = 1000", &[3]);
+    check("forgetfulness >= 1000", &[3]);
+    check("guid >= 12 and forgetfulness != never", &[2, 4]);
     check("forgetfulness >= 1 and label='pos'", &[1, 2]);
     check("forgetfulness>=1 and label=\"neg\"", &[]);
     check("x<0.5", &[1, 4]);
@@ -103,6 +115,13 @@ fn a_wrong_condition_is_shown_with_a_mark_under_the_place() {
     check("x > 5and guid=1", "`5and` is not a number", 5);
     check("label = neg", "a text is in quotes: 'neg'", 9);
     check("x > nan", "`nan` is not a number", 5);
+    check("x = never", "`never` is for `forgetfulness` alone", 5);
+    check("forgetfulness = nev", "`nev` is not a number", 17);
+    check(
+        "forgetfulness > never",
+        "never learnt is no number of times",
+        1,
+    );
     check("label = 'neg", "this ' is not closed", 9);
     check("`x > 1", "this ` is not closed", 1);
     check("x > 1 x < 2", "expected `and`, `or` or the end, not `x`", 7);

@@ -34,6 +34,8 @@ pub(super) enum Value {
     Number(f64),
     /// A text.
     Text(String),
+    /// The word `never`: of an example that was never learnt.
+    Never,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,6 +237,7 @@ impl<'a> Parser<'a> {
                     None => Err(Self::fault(start, format!("`{word}` is not a number"))),
                 }
             }
+            Some(_) if self.takes_word("never") => Ok(Value::Never),
             Some(_) if !self.word().is_empty() => {
                 let word = self.word();
                 let message = format!("`{word}` is not a number; a text is in quotes: '{word}'");
