@@ -13,7 +13,7 @@ use crate::pipeline::ready_model::thousands;
 use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use crate::report::groups::{categories, highlighted, times};
 use crate::report::raster;
-use crate::report::scatter::{Colour, Scatter, Signal, scatter_svg};
+use crate::report::scatter::{Colour, Scatter, Signal, has_place, scatter_svg};
 use crate::report::text::first_unbundled;
 
 /// What the command needs of the command line.
@@ -176,10 +176,11 @@ impl Map {
         };
         let mut values = self.reals(name, &format!("--{axis}"))?;
         if name == "forgetfulness" {
-            // The number that stands for "never learnt" is no number of times.
+            // The number that stands for "never learnt" is no number of times; the axis has a
+            // place of its own for it.
             let never_learnt = f64::from(Forgetfulness::NeverLearnt.exported());
             for value in values.iter_mut().filter(|value| **value >= never_learnt) {
-                *value = f64::NAN;
+                *value = f64::INFINITY;
             }
         }
         Ok(Signal {
@@ -250,7 +251,8 @@ impl Map {
         };
         let is_right = |value: f64| match name {
             "correct_ratio" => (0.0..=1.0).contains(&value),
-            _ => value >= 0.0 && value.fract() == 0.0 && value <= f64::from(u32::MAX),
+            // The mean of several runs need not be whole.
+            _ => value >= 0.0 && value <= f64::from(u32::MAX),
         };
         if let Some(row) = values.iter().position(|value| !is_right(*value)) {
             let message = format!("`{name}` of row {} is `{}`", row + 1, values[row]);
@@ -305,7 +307,7 @@ impl Map {
         }
         let (x, y) = (&picture.x.values, &picture.y.values);
         let mut drawn = wanted.clone();
-        drawn.retain(|row| x[*row].is_finite() && y[*row].is_finite());
+        drawn.retain(|row| has_place(x[*row]) && has_place(y[*row]));
         if drawn.is_empty() {
             let message = match wanted.len() {
                 0 if condition.is_some() => "no example fulfils the condition",

@@ -75,6 +75,15 @@ impl Axis {
         Self { start, limit, step }
     }
 
+    /// The axis with room for so much more at both ends; its ticks stay.
+    pub fn widened(self, by: f64) -> Self {
+        Self {
+            start: self.start - by,
+            limit: self.limit + by,
+            ..self
+        }
+    }
+
     /// Counts from 0 to a little more than `greatest`, with whole numbers at the ticks.
     pub fn counts(greatest: usize) -> Self {
         let greatest = greatest.max(1) as f64;

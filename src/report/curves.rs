@@ -86,8 +86,8 @@ const WHOLE_DASHES: &str = "1 5";
 /// A data error where there is nothing to draw or a number is not finite.
 pub fn curves_svg(curves: &Curves) -> Result<String> {
     check(curves)?;
-    let y = Side::new(&curves.metric, Axis::of(&shown_range(curves)));
-    let shift = overhang(y.axis)?;
+    let y = Side::new(curves.metric.as_str(), Axis::of(&shown_range(curves)));
+    let shift = overhang(&y)?;
     let panel = Rect {
         x: PANEL.x + shift,
         width: PANEL.width - shift,

@@ -111,7 +111,8 @@ pub fn categories(values: &[String]) -> Groups {
 /// Groups by how often an example was forgotten, or learnt: 1, 2, and more; those that never
 /// were, by whether they were never, sometimes or always right. `correct_ratio` is the fraction of
 /// the epochs in which an example was right; without it the last two are one group. The number
-/// that our maps have for an example that was never learnt counts as never right.
+/// that our maps have for an example that was never learnt counts as never right. Means of
+/// several runs go to the nearest whole number.
 pub fn times(times: &[f64], correct_ratio: Option<&[f64]>) -> Groups {
     let looks: [(&str, &'static str, Marker); 7] = [
         ("never right", "#2b2b2b", Marker::Cross),
@@ -125,7 +126,7 @@ pub fn times(times: &[f64], correct_ratio: Option<&[f64]>) -> Groups {
     let never_learnt = f64::from(Forgetfulness::NeverLearnt.exported());
     let of = times.iter().enumerate().map(|(i, times)| {
         let ratio = correct_ratio.map(|ratio| ratio[i]);
-        match (*times, ratio) {
+        match (times.round(), ratio) {
             (_, Some(0.0)) => 0,
             (times, _) if times >= never_learnt => 0,
             (times, _) if times >= 3.0 => 6,

@@ -3,7 +3,7 @@
 use super::axis::grouped;
 use super::classes::Marker;
 use super::cloud::hexagon_outline;
-use super::scale::{MISSING, Scale};
+use super::scale::Scale;
 use super::svg::{Px, Rect, Svg};
 use super::text::{Weight, shortened, text_width};
 use crate::error::Result;
@@ -132,14 +132,14 @@ pub(super) fn draw_entries(
     })
 }
 
-/// Draws a colour bar with a heading above, and below it what stands for missing values where
-/// there are any.
+/// Draws a colour bar with a heading above, and below it what stands for values that are no
+/// numbers, of the kinds of which there are examples.
 pub(super) fn draw_bar(
     svg: &mut Svg,
     area: Rect,
     heading: &str,
     scale: &Scale,
-    n_missing: usize,
+    others: &[Entry],
 ) -> Result<()> {
     let bar = Rect {
         x: area.x,
@@ -171,13 +171,12 @@ pub(super) fn draw_bar(
         for (at, label) in &scale.ticks {
             svg.text(bar.right() + 9.0, y_of(*at) + 4.3, label);
         }
-        if n_missing > 0 {
-            let y = bar.bottom() + 30.0;
-            let swatch = Swatch::Marker(Marker::Circle);
-            draw_swatch(svg, (bar.centre().0, y), swatch, MISSING);
-            svg.text(bar.right() + 9.0, y + 4.3, "no value");
+        for (entry, i) in others.iter().zip(0..) {
+            let y = bar.bottom() + 30.0 + f64::from(i) * ENTRY_STEP;
+            draw_swatch(svg, (bar.centre().0, y), entry.swatch, &entry.colour);
+            svg.text(bar.right() + 9.0, y + 4.3, &entry.name);
             svg.group("fill=\"#57606a\" text-anchor=\"end\"", |svg| {
-                svg.text(area.right(), y + 4.3, &grouped(n_missing));
+                svg.text(area.right(), y + 4.3, &entry.note);
             });
         }
     })

@@ -13,6 +13,7 @@
 //! scatter     the same for any two signals
 //!   groups    categories and other groups, with their colours and markers
 //!   scale     numbers to colours
+//!   spread    the axes of signals, and markers moved apart
 //! curves      a metric against the share of the training set, a line per selection
 //! all
 //!   cloud     the examples: a marker each, or hexagons where there are too many
@@ -42,5 +43,6 @@ pub mod raster;
 mod regions;
 mod scale;
 pub mod scatter;
+mod spread;
 mod svg;
 pub mod text;

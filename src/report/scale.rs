@@ -73,12 +73,11 @@ impl Scale {
         }
     }
 
-    /// The number of the value's colour; none for one that is missing.
+    /// The number of the value's colour, the last one for infinity; none for one that is missing.
     pub fn colour(&self, value: f64) -> Option<usize> {
         let place = self.range.fraction(value) * (N_COLOURS - 1) as f64;
-        value
-            .is_finite()
-            .then(|| (place.round() as usize).min(N_COLOURS - 1))
+        // Converted, minus infinity is 0.
+        (!value.is_nan()).then(|| (place.round() as usize).min(N_COLOURS - 1))
     }
 }
 

@@ -1,15 +1,16 @@
 //! Any two signals of a map as a picture, coloured by a third, with the legend at the right.
 
-use super::axis::{Axis, grouped};
+use super::axis::grouped;
 use super::classes::{Classes, Marker, colour};
 use super::cloud::{
     Cell, Layer, MOST_MARKERS, STEPS, Shade, bins, coloured_discs, hexagons, mixed_markers,
     shade_of_count,
 };
-use super::frame::{PADDING, Side, draw_axes, draw_heading, overhang};
+use super::frame::{PADDING, draw_axes, draw_heading, overhang};
 use super::groups::Groups;
 use super::legend::{Entry, Swatch, draw_bar, draw_entries};
 use super::scale::{MISSING, Scale};
+use super::spread::{offsets, side};
 use super::svg::{Rect, Svg};
 use crate::error::{Error, Problem, Result};
 
@@ -56,7 +57,8 @@ pub struct Scatter {
     pub title: String,
     /// What the sub line says after the number of examples; may be empty.
     pub note: String,
-    /// The signal across.
+    /// The signal across; infinity, as of a signal that has no greatest value, has a strip of its
+    /// own at the end.
     pub x: Signal,
     /// The signal up.
     pub y: Signal,
@@ -128,18 +130,21 @@ pub(super) const LEGEND: Rect = Rect {
 
 /// The picture as an SVG document of 1060 by 660 pixels. Above 25,000 examples hexagons take
 /// the place of markers; a hexagon shows the mean of a signal or of correctness, or the group
-/// that has most of its examples, and is smaller where there are fewer. The same input gives the
+/// that has most of its examples, and is smaller where there are fewer. Markers of whole numbers
+/// are spread, so that they do not hide one another; the axis says so. The same input gives the
 /// same bytes.
 ///
 /// # Errors
-/// A data error where there is no example, or a place is not a finite number.
+/// A data error where there is no example, or a place is no number or minus infinity.
 ///
 /// # Panics
 /// If a signal or the colours do not have a value for each example: a bug of the caller.
 pub fn scatter_svg(scatter: &Scatter) -> Result<String> {
     check(scatter)?;
-    let (x, y) = (side(&scatter.x), side(&scatter.y));
-    let shift = overhang(y.axis)?;
+    let are_markers = scatter.x.values.len() <= MOST_MARKERS && scatter.colour != Colour::Count;
+    let (x, x_spread) = side(&scatter.x, are_markers);
+    let (y, y_spread) = side(&scatter.y, are_markers);
+    let shift = overhang(&y)?;
     let right = if scatter.colour == Colour::Plain && scatter.x.values.len() <= MOST_MARKERS {
         // The last label reaches beyond the panel.
         LEGEND.right() - 24.0
@@ -154,10 +159,15 @@ pub fn scatter_svg(scatter: &Scatter) -> Result<String> {
     let inside = panel.inset(PADDING);
     let places: Vec<(f64, f64)> = (scatter.x.values.iter())
         .zip(&scatter.y.values)
-        .map(|(across, up)| {
-            let x = inside.x + x.axis.fraction(*across) * inside.width;
-            let y = inside.bottom() - y.axis.fraction(*up) * inside.height;
-            (x, y)
+        .zip(0..)
+        .map(|((across, up), number)| {
+            let [right, above] = offsets(number);
+            let x = x.fraction(*across, right * x_spread.of(*across));
+            let y = y.fraction(*up, above * y_spread.of(*up));
+            (
+                inside.x + x * inside.width,
+                inside.bottom() - y * inside.height,
+            )
         })
         .collect();
 
@@ -196,7 +206,7 @@ fn check(scatter: &Scatter) -> Result<()> {
         return Err(Error::data(Problem::new("there is no example to draw")));
     }
     for signal in [&scatter.x, &scatter.y] {
-        if let Some(i) = signal.values.iter().position(|value| !value.is_finite()) {
+        if let Some(i) = signal.values.iter().position(|value| !has_place(*value)) {
             let message = format!(
                 "example {} of the map has the {} `{}`, which has no place on an axis",
                 i + 1,
@@ -209,22 +219,9 @@ fn check(scatter: &Scatter) -> Result<()> {
     Ok(())
 }
 
-/// The axis of a signal: that of its possible values where the figure has one as well, so that
-/// pictures of different maps can be compared, else that of its values.
-fn side(signal: &Signal) -> Side<'_> {
-    let values = signal.values.iter().copied();
-    let greatest = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    let least = values.clone().fold(f64::INFINITY, f64::min);
-    let axis = match signal.name.as_str() {
-        "confidence" | "avg_probs" | "correct_ratio" | "max_label_probs" | "min_label_probs"
-            if least >= 0.0 && greatest <= 1.0 =>
-        {
-            Axis::unit()
-        }
-        "variability" if least >= 0.0 && greatest <= 1.0 => Axis::variability(greatest),
-        _ => Axis::of(&signal.values),
-    };
-    Side::new(&signal.name, axis)
+/// Whether a value has a place on an axis.
+pub fn has_place(value: f64) -> bool {
+    value > f64::NEG_INFINITY
 }
 
 /// Draws examples and legend; says what hexagons there are.
@@ -258,22 +255,36 @@ fn draw_counts(svg: &mut Svg, places: &[(f64, f64)]) -> Result<String> {
         (cell, whole(colour))
     });
     hexagons(svg, shades, &scale.colours);
-    draw_bar(svg, LEGEND, "examples per hexagon", &scale, 0)?;
+    draw_bar(svg, LEGEND, "examples per hexagon", &scale, &[])?;
     Ok(String::new())
 }
 
 /// A colour scale, each example with its colour or each hexagon with that of its mean.
 fn draw_signal(svg: &mut Svg, places: &[(f64, f64)], signal: &Signal) -> Result<String> {
     let values = signal.values.iter().copied();
-    let n_missing = values.clone().filter(|value| !value.is_finite()).count();
     if places.len() <= MOST_MARKERS {
         let scale = Scale::of(&signal.values);
         let colour = |value| scale.colour(value).map_or(MISSING, |i| &scale.colours[i]);
         let discs = places.iter().zip(&signal.values);
         coloured_discs(svg, discs.map(|(place, value)| (*place, colour(*value))));
-        draw_bar(svg, LEGEND, &signal.name, &scale, n_missing)?;
+        let special = [
+            (
+                "infinite",
+                colour(f64::INFINITY),
+                f64::is_infinite as fn(f64) -> bool,
+            ),
+            ("no value", MISSING, f64::is_nan),
+        ];
+        let entries = special.map(|(name, colour, is_it)| {
+            let n_examples = values.clone().filter(|value| is_it(*value)).count();
+            special_entry(name, (Swatch::Marker(Marker::Circle), colour), n_examples)
+        });
+        let entries: Vec<Entry> = entries.into_iter().flatten().collect();
+        draw_bar(svg, LEGEND, &signal.name, &scale, &entries)?;
         return Ok(String::new());
     }
+    let n_without = values.clone().filter(|value| !value.is_finite()).count();
+    let without = special_entry("no finite value", (Swatch::Hexagon, MISSING), n_without);
     let (bins, fullest) = bins(places.iter().copied().zip(values));
     let means: Vec<(Cell, usize, f64)> = bins
         .into_iter()
@@ -292,9 +303,19 @@ fn draw_signal(svg: &mut Svg, places: &[(f64, f64)], signal: &Signal) -> Result<
         LEGEND,
         &format!("mean {}", signal.name),
         &scale,
-        n_missing,
+        without.as_slice(),
     )?;
     Ok(hexagon_note(fullest))
+}
+
+/// What the legend says of values that are not on the scale, if there are any.
+fn special_entry(name: &str, (swatch, colour): (Swatch, &str), n_examples: usize) -> Option<Entry> {
+    (n_examples > 0).then(|| Entry {
+        swatch,
+        colour: colour.to_owned(),
+        name: name.to_owned(),
+        note: grouped(n_examples),
+    })
 }
 
 fn mean_of_finite(values: &[f64]) -> f64 {

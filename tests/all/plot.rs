@@ -158,14 +158,11 @@ fn any_two_signals_are_the_axes_and_any_third_the_colour() {
     let texts = texts(&svg);
     let x_ticks = ["-15", "-10", "-5", "0", "5", "10"];
     assert_eq!(&texts[..6], x_ticks);
-    // Whole numbers have whole ticks, and `1000` is no number of times.
-    assert_eq!(&texts[6..10], ["0", "1", "2", "3"]);
-    assert_eq!(&texts[10..12], ["aum", "forgetfulness"]);
-    assert!(
-        texts
-            .iter()
-            .any(|text| text.contains("without aum or forgetfulness left out"))
-    );
+    // Whole numbers have whole ticks, and what was never learnt a place of its own.
+    assert_eq!(&texts[6..11], ["0", "1", "2", "3", "never learnt"]);
+    let titles = ["aum", "forgetfulness (markers are spread by up to 0.3)"];
+    assert_eq!(&texts[11..13], titles);
+    assert!(texts.contains(&"300 examples".to_owned()));
     let legend = legend(&svg);
     assert_eq!(legend[0], "variability");
     assert_eq!(&legend[1..4], ["0.0", "0.1", "0.2"]);
@@ -378,6 +375,94 @@ fn large_sets_become_hexagons_whatever_the_colours_show() {
     assert_eq!(legend(&svg)[0], "examples per hexagon");
 }
 
+/// The places of the markers, across and up: where their paths begin.
+fn places(svg: &str) -> Vec<(String, String)> {
+    let cloud = &svg[..svg.find("class=\"legend\"").unwrap_or(svg.len())];
+    let paths = cloud.split(" d=\"M").skip(1);
+    let place = |path: &str| {
+        let numbers = path.split(['a', 'l', 'h', 'L', 'v']).next()?;
+        let (x, y) = numbers.split_once(' ')?;
+        Some((x.to_owned(), y.to_owned()))
+    };
+    paths.filter_map(place).collect()
+}
+
+#[test]
+fn whole_numbers_are_spread_so_that_examples_do_not_hide_one_another() {
+    let scratch = Scratch::new();
+    let mut rows =
+        String::from("guid,confidence,variability,correctness,learnt_times,forgetfulness,index\n");
+    for i in 0..200 {
+        let forgetfulness = [0, 1, 2, 1000][i % 4];
+        let _ = writeln!(rows, "g{i},0.5,0.1,{},{},{forgetfulness},{i}", i % 3, i % 2);
+    }
+    scratch.write("map.csv", rows);
+    let spread = |name: &str| format!("{name} (markers are spread by up to 0.3)");
+    let options = ["--x", "forgetfulness", "--y", "learnt_times"];
+    let svg = plot(&scratch, "map.csv", &options).unwrap();
+    let said = texts(&svg);
+    assert!(said.contains(&spread("forgetfulness")) && said.contains(&spread("learnt_times")));
+    let all = places(&svg);
+    let distinct: BTreeSet<&(String, String)> = all.iter().collect();
+    // Rounded to tenths of pixels, hardly any two of 200 fall together.
+    assert!(distinct.len() > 190, "{} of {}", distinct.len(), all.len());
+    assert_eq!(plot(&scratch, "map.csv", &options).unwrap(), svg);
+    // So are means of a few whole numbers, as in a mean map; never as far as the next one.
+    let thirds: Vec<f64> = (0..60).map(|i| f64::from(i % 6) / 3.0).collect();
+    let svg = scatter(&thirds, &thirds, Colour::Plain);
+    let said = texts(&svg);
+    assert_eq!(
+        said.iter()
+            .filter(|text| *text == "x (markers are spread by up to 0.1)")
+            .count(),
+        1
+    );
+    assert_texts_on_canvas(&svg);
+    // Signals with other values stay where they are, and so do numbers of a wide range.
+    let svg = plot(&scratch, "map.csv", &["--x", "index", "--y", "confidence"]).unwrap();
+    assert!(!svg.contains("spread"));
+    let svg = plot(
+        &scratch,
+        "map.csv",
+        &[
+            "--x",
+            "correctness",
+            "--y",
+            "learnt_times",
+            "--color",
+            "count",
+        ],
+    );
+    assert!(
+        !svg.unwrap().contains("spread"),
+        "hexagons show how many there are"
+    );
+}
+
+#[test]
+fn infinite_values_have_a_strip_of_their_own() {
+    let svg = scatter(
+        &[0.5, 1.5, f64::INFINITY, f64::INFINITY],
+        &[0.1, 0.2, 0.3, 0.3],
+        Colour::Plain,
+    );
+    assert!(texts(&svg).contains(&"infinite".to_owned()));
+    assert_texts_on_canvas(&svg);
+    let x: Vec<f64> = places(&svg)
+        .iter()
+        .map(|(x, _)| x.parse().unwrap())
+        .collect();
+    let (finite, infinite) = x[x.len() - 4..].split_at(2);
+    assert!(
+        finite.iter().all(|x| *x < infinite[0] && *x < infinite[1]),
+        "{x:?}"
+    );
+    assert!((infinite[0] - infinite[1]).abs() > 1.0);
+    let none = scatter(&[f64::INFINITY], &[f64::INFINITY], Colour::Plain);
+    assert!(!none.contains("NaN") && !none.contains("inf\""));
+    assert_texts_on_canvas(&none);
+}
+
 fn scatter(x: &[f64], y: &[f64], colour: Colour) -> String {
     let signal = |name: &str, values: &[f64]| Signal {
         name: name.to_owned(),
@@ -443,7 +528,10 @@ fn values_that_are_missing_have_a_colour_of_their_own() {
     };
     let svg = scatter(&[0.0, 1.0, 2.0, 3.0], &[0.0; 4], Colour::Signal(color));
     let legend = legend(&svg);
-    assert_eq!(&legend[legend.len() - 2..], ["no value", "2"]);
+    let end = ["infinite", "1", "no value", "1"];
+    assert_eq!(&legend[legend.len() - 4..], end);
+    // The infinite one has the colour of the largest values.
+    assert_eq!(svg.matches("fill=\"#440154\" d=").count(), 2);
     let color = Signal {
         name: "z".to_owned(),
         values: vec![f64::NAN],
@@ -503,7 +591,7 @@ fn what_cannot_be_plotted_is_said() {
     scratch.write("holes.csv", "confidence,variability\n0.5,\n,0.2\n");
     scratch.write(
         "wrong.csv",
-        "confidence,variability,correctness\n0.5,0.1,2.5\n",
+        "confidence,variability,correctness\n0.5,0.1,-2.5\n",
     );
     std::fs::create_dir(scratch.at("folder")).unwrap();
     let check = |map: &str, options: &[&str], kind: ErrorKind, expected: &str| {
@@ -556,7 +644,7 @@ fn what_cannot_be_plotted_is_said() {
         "wrong.csv",
         &[],
         ErrorKind::Data,
-        "`correctness` of row 1 is `2.5`",
+        "`correctness` of row 1 is `-2.5`",
     );
     check(
         "others.csv",
