@@ -250,10 +250,11 @@ struct SelectArguments {
     /// text file with one a line, or a table with a column `guid`.
     #[arg(long, value_name = "FILE")]
     drop: Option<PathBuf>,
-    /// The data file; the output is this file with only the selected rows, in its own order and
-    /// to the byte.
+    /// The data file, or a glob; the output is this file with only the selected rows, in its own
+    /// order and to the byte. May be given often, for a data set in several files of one format:
+    /// the output has the rows of all, below one header.
     #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
     /// The data file's id column. None: that of the run that MAP is part of, or `id` or `guid`,
     /// or the first of three columns without a header, or else row numbers from 0.
     #[arg(long, value_name = "NAME", requires = "data")]

@@ -28,7 +28,7 @@ pub use experiment::{Budget, Experiment, ExperimentConfig, Seeds, SelectionConfi
 pub use forms::DatasetPath;
 pub use fraction::Fraction;
 pub use key_path::KeyPath;
-pub use nearest::nearest;
+pub use nearest::{by_nearness, nearest};
 pub use paths::{ResultLocation, TABLE_EXTENSIONS, result_location};
 pub use read::{LoadedConfig, read};
 pub use schema::{json_schema, to_yaml};

@@ -17,6 +17,15 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The candidates by how few slips they are away from `word`; of equally near ones in their order.
+pub fn by_nearness<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let fold = |text: &str| text.to_lowercase().replace('-', "_");
+    let word = fold(word);
+    let mut sorted: Vec<&str> = candidates.into_iter().collect();
+    sorted.sort_by_key(|candidate| strsim::osa_distance(&word, &fold(candidate)));
+    sorted
+}
+
 /// `a`, `b` or `c`, each in backticks.
 pub(super) fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     listed(words, "or")

@@ -18,21 +18,29 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 
 use super::columns::{self, Names};
+use super::files::DataFiles;
 use super::format::{self, BYTE_ORDER_MARK, Format};
 use super::parquet::ParquetFile;
 use super::parquet_rows::{self, ROWS_PER_CHUNK};
 use super::problems::{Content, Problems, Row, quoted};
-use super::read::{check_guids, file_kind};
+use super::read::{FileRows, check_guids, file_kind};
 use super::records::{self, Separator};
 use super::{delimited, jsonl};
 
-/// The rows of one data file and their guids.
+/// The rows of a set's data files and their guids.
 pub struct RawRows<'a> {
-    path: &'a Path,
-    /// One per row, in the order of the file, each another.
+    /// One per row, in the order of the files, each another.
     pub guids: Vec<String>,
     /// Where the guids come from, in words.
     pub guids_are: String,
+    files: Vec<RawFile<'a>>,
+}
+
+/// One of the files.
+struct RawFile<'a> {
+    path: &'a Path,
+    n_rows: usize,
+    /// None where the file is Parquet.
     text: Option<TextFile>,
 }
 
@@ -51,6 +59,8 @@ struct Found {
     rows: Vec<Range<usize>>,
     content: Content,
     guids_are: String,
+    /// What the rows of another file must have as well to lie below these: the columns, in words.
+    columns: String,
 }
 
 impl Found {
@@ -66,40 +76,72 @@ impl Found {
 }
 
 impl<'a> RawRows<'a> {
-    /// Reads the file at `path`, in any format of data files; `columns` says which column holds
-    /// the guids. Without an id column they are the row numbers, from 0.
+    /// Reads the files, in any one format of data files; `columns` says which column holds the
+    /// guids. Without an id column they are the row numbers over all files, from 0.
     ///
     /// # Errors
     /// A file that is not there or cannot be read, with all lines that are wrong; guids that
-    /// are not unique; an id column that is named and not there.
-    pub fn read(path: &'a Path, columns: &DataConfig) -> Result<Self> {
+    /// are not unique; an id column that is named and not there; files of several formats or
+    /// with other columns than the first.
+    pub fn read(files: &'a DataFiles, columns: &DataConfig) -> Result<Self> {
         let columns = DataConfig {
             without_labels: true,
             ..columns.clone()
         };
-        let mut problems = Problems::new(path);
-        problems.go_to(0, path);
-        let (found, text) = match file_kind(path)? {
-            Format::Parquet => (parquet_guids(path, &columns, &mut problems)?, None),
-            kind => {
+        let mut problems = Problems::new(files.name());
+        let mut read: Vec<FileRows<'a>> = Vec::new();
+        let mut raw: Vec<RawFile<'a>> = Vec::new();
+        let mut first: Option<(Format, String, String)> = None;
+        for (file, path) in files.paths().iter().enumerate() {
+            problems.go_to(file, path);
+            let kind = file_kind(path)?;
+            let (found, text) = if kind == Format::Parquet {
+                (parquet_guids(path, &columns, &mut problems)?, None)
+            } else {
                 let (found, text) = text_rows(path, kind, &columns, &mut problems)?;
                 (found, Some(text))
+            };
+            if found.content.rows.is_empty() && problems.is_empty() {
+                problems.push(Problem::new("the file has no rows").in_file(path));
             }
-        };
-        if found.content.rows.is_empty() && problems.is_empty() {
-            problems.push(Problem::new("the file has no rows").in_file(path));
+            match &first {
+                None => first = Some((kind, found.columns, found.guids_are)),
+                Some((first_kind, first_columns, _)) if problems.is_empty() => {
+                    let first_path = files.paths()[0].display();
+                    let message = if kind != *first_kind {
+                        format!("the file has another format than `{first_path}`")
+                    } else if found.columns != *first_columns {
+                        format!(
+                            "the file has {}, but `{first_path}` has {first_columns}",
+                            found.columns
+                        )
+                    } else {
+                        String::new()
+                    };
+                    if !message.is_empty() {
+                        let hint = "the rows of all files go to one file, as they are";
+                        problems.push(Problem::new(message).in_file(path).hint(hint));
+                    }
+                }
+                Some(_) => {}
+            }
+            raw.push(RawFile {
+                path,
+                n_rows: found.content.rows.len(),
+                text,
+            });
+            read.push((file, path, found.content));
         }
-        let read = [(0, path, found.content)];
         check_guids(&read, &mut problems);
         problems.check()?;
-        let [(_, _, content)] = read;
-        let rows = content.rows.into_iter().enumerate();
-        let guids = rows.map(|(i, row)| row.guid.unwrap_or_else(|| i.to_string()));
+        let rows = read.into_iter().flat_map(|(_, _, content)| content.rows);
+        let guids = rows
+            .enumerate()
+            .map(|(i, row)| row.guid.unwrap_or_else(|| i.to_string()));
         Ok(Self {
-            path,
             guids: guids.collect(),
-            guids_are: found.guids_are,
-            text,
+            guids_are: first.map_or_else(String::new, |(_, _, guids_are)| guids_are),
+            files: raw,
         })
     }
 
@@ -121,70 +163,114 @@ impl<'a> RawRows<'a> {
         Err(Error::new(ErrorKind::Usage, problem))
     }
 
-    /// Writes the rows for which `is_kept` holds, in the order of the file, all or nothing.
+    /// Writes the rows for which `is_kept` holds, in the order of the files, all or nothing.
     ///
-    /// Text files keep their header and the bytes of every row, line end included; a name that
-    /// ends with `.gz` compresses them. Parquet files keep columns, types and the writer's
-    /// notes.
+    /// Text files keep the first one's header and the bytes of every row, line end included; where
+    /// a row that is not the last has none, it gets one. A name that ends with `.gz` compresses
+    /// them. Parquet files keep columns, types and the notes of the first one's writer.
     ///
     /// # Errors
     /// A file that cannot be read again or written.
     pub fn write(&self, is_kept: &[bool], output: &Path) -> Result<()> {
-        let kept = is_kept.iter().enumerate().filter(|(_, is)| **is);
-        let kept = kept.map(|(i, _)| i);
         let writing = |e: std::io::Error| Error::writing(output, &e);
-        fsio::write_atomically(output, |file| match &self.text {
-            None => self.write_parquet(kept, output, file),
-            Some(text) if format::is_named_gzip(output) => {
+        fsio::write_atomically(output, |file| {
+            if self.files.iter().all(|file| file.text.is_none()) {
+                self.write_parquet(is_kept, output, file)
+            } else if format::is_named_gzip(output) {
                 let mut encoder = GzEncoder::new(file, Compression::default());
-                text.write(kept, &mut encoder).map_err(writing)?;
+                self.write_text(is_kept, &mut encoder).map_err(writing)?;
                 encoder.finish().map(|_| ()).map_err(writing)
+            } else {
+                self.write_text(is_kept, file).map_err(writing)
             }
-            Some(text) => text.write(kept, file).map_err(writing),
+        })
+    }
+
+    /// The files and which of their rows are kept, as positions in the file.
+    fn kept<'b>(
+        &'b self,
+        is_kept: &'b [bool],
+    ) -> impl Iterator<Item = (&'b RawFile<'a>, impl Iterator<Item = usize> + 'b)> {
+        let mut start = 0;
+        self.files.iter().map(move |file| {
+            let of_file = &is_kept[start..start + file.n_rows];
+            start += file.n_rows;
+            let kept = of_file.iter().enumerate().filter(|(_, is)| **is);
+            (file, kept.map(|(row, _)| row))
         })
     }
 
     fn write_parquet(
         &self,
-        kept: impl Iterator<Item = usize>,
+        is_kept: &[bool],
         output: &Path,
         file: &mut (impl Write + Send),
     ) -> Result<()> {
-        let damaged = |what: String| damaged(self.path, &what);
         let writing =
             |e: parquet::errors::ParquetError| Error::writing(output, &std::io::Error::other(e));
-        let data = File::open(self.path).map_err(|e| Error::reading(self.path, &e))?;
-        let data = ParquetFile::open(data).map_err(damaged)?;
-        let notes = data.notes();
-        let properties = WriterProperties::builder()
-            .set_key_value_metadata((!notes.is_empty()).then_some(notes))
-            .build();
-        let batches = data
-            .rows(
-                ROWS_PER_CHUNK,
-                kept.map(|row| row..row + 1),
-                self.guids.len(),
-            )
-            .map_err(damaged)?;
-        let schema = batches.schema().clone();
-        let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(writing)?;
-        for batch in batches {
-            writer.write(&batch.map_err(damaged)?).map_err(writing)?;
+        let mut to = Some(file);
+        let mut writer: Option<ArrowWriter<_>> = None;
+        for (file, kept) in self.kept(is_kept) {
+            let damaged = |what: String| damaged(file.path, &what);
+            let data = File::open(file.path).map_err(|e| Error::reading(file.path, &e))?;
+            let data = ParquetFile::open(data).map_err(damaged)?;
+            let notes = data.notes();
+            let batches = data
+                .rows(ROWS_PER_CHUNK, kept.map(|row| row..row + 1), file.n_rows)
+                .map_err(damaged)?;
+            if let Some(to) = to.take() {
+                let properties = WriterProperties::builder()
+                    .set_key_value_metadata((!notes.is_empty()).then_some(notes))
+                    .build();
+                let schema = batches.schema().clone();
+                writer = Some(ArrowWriter::try_new(to, schema, Some(properties)).map_err(writing)?);
+            }
+            for batch in batches {
+                let batch = batch.map_err(damaged)?;
+                if let Some(writer) = &mut writer {
+                    writer.write(&batch).map_err(writing)?;
+                }
+            }
         }
-        writer.close().map(|_| ()).map_err(writing)
+        match writer {
+            Some(writer) => writer.close().map(|_| ()).map_err(writing),
+            None => Ok(()),
+        }
+    }
+
+    fn write_text(&self, is_kept: &[bool], to: &mut impl Write) -> std::io::Result<()> {
+        let mut line_end = "";
+        for (number, (file, kept)) in self.kept(is_kept).enumerate() {
+            let Some(text) = &file.text else { continue };
+            if number == 0 {
+                if text.has_byte_order_mark {
+                    write!(to, "{BYTE_ORDER_MARK}")?;
+                }
+                to.write_all(text.content[text.header.clone()].as_bytes())?;
+                line_end = text.missing_line_end(&text.header);
+            }
+            for row in kept {
+                to.write_all(line_end.as_bytes())?;
+                let row = &text.rows[row];
+                to.write_all(text.content[row.clone()].as_bytes())?;
+                line_end = text.missing_line_end(row);
+            }
+        }
+        Ok(())
     }
 }
 
 impl TextFile {
-    fn write(&self, kept: impl Iterator<Item = usize>, to: &mut impl Write) -> std::io::Result<()> {
-        if self.has_byte_order_mark {
-            write!(to, "{BYTE_ORDER_MARK}")?;
+    /// What a row lacks at its end before another one can follow: nothing, or the file's way to
+    /// end lines.
+    fn missing_line_end(&self, row: &Range<usize>) -> &'static str {
+        if row.is_empty() || self.content[row.clone()].ends_with('\n') {
+            ""
+        } else if self.content.contains("\r\n") {
+            "\r\n"
+        } else {
+            "\n"
         }
-        to.write_all(self.content[self.header.clone()].as_bytes())?;
-        for row in kept {
-            to.write_all(self.content[self.rows[row].clone()].as_bytes())?;
-        }
-        Ok(())
     }
 }
 
@@ -239,6 +325,12 @@ fn table_lines(
         problems.push_at(first.line, problem);
         None
     });
+    let separated = format!("separated by {}s", separator.name());
+    found.columns = if has_header {
+        format!("the columns {}, {separated}", cells.join(", "))
+    } else {
+        format!("{} columns without a header, {separated}", cells.len())
+    };
     found.guids_are = match (id, has_header) {
         (Some(id), true) => format!("the column {}", quoted(&cells[id])),
         (Some(id), false) => format!("column {id}, counted from 0; the first row is an example"),
@@ -304,6 +396,8 @@ fn json_lines(text: &str, config: &DataConfig, problems: &mut Problems) -> Found
         found.add(number, bytes, guid.and_then(Result::ok));
     }
     found.guids_are = guids_are(key.flatten().as_deref());
+    let has_ids = found.content.rows.iter().any(|row| row.guid.is_some());
+    found.columns = if has_ids { "ids" } else { "no ids" }.to_owned();
     found
 }
 
@@ -323,6 +417,10 @@ fn parquet_guids(path: &Path, config: &DataConfig, problems: &mut Problems) -> R
         }
     };
     found.guids_are = guids_are(id.map(|id| names[id].as_str()));
+    let types = fields
+        .iter()
+        .map(|field| format!("{} ({})", field.name(), field.data_type()));
+    found.columns = format!("the columns {}", types.collect::<Vec<_>>().join(", "));
     // Without ids the rows of the first column are counted: what the footer claims need not be so.
     let batches = file
         .batches(ROWS_PER_CHUNK, Some(&[id.unwrap_or(0)]))

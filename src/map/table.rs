@@ -185,8 +185,9 @@ impl<'a> MapFile<'a> {
         })
     }
 
-    /// A column of finite numbers. Confidence and variability are found under TrustAI's names,
-    /// too: `avg_probs`, and `label_var`, the variability's square.
+    /// A column of numbers, none missing; infinite ones, as the loss of an impossible class, are
+    /// the largest, but not of confidence and variability. These two are found under TrustAI's
+    /// names, too: `avg_probs`, and `label_var`, the variability's square.
     ///
     /// # Errors
     /// No such column, or other values in it.
@@ -200,9 +201,16 @@ impl<'a> MapFile<'a> {
             _ => None,
         });
         let values = values.ok_or_else(|| self.lacks(name, "numbers"))?;
-        match values.iter().position(|x| !x.is_finite()) {
+        let is_place = matches!(name, "confidence" | "variability");
+        let is_bad = |x: &f64| x.is_nan() || (is_place && x.is_infinite());
+        match values.iter().position(is_bad) {
             Some(row) => {
-                let message = format!("`{name}` of row {} is not a finite number", row + 1);
+                let what = if is_place {
+                    "a finite number"
+                } else {
+                    "a number"
+                };
+                let message = format!("`{name}` of row {} is not {what}", row + 1);
                 Err(self.bad(message))
             }
             None => Ok(values),
@@ -215,6 +223,12 @@ impl<'a> MapFile<'a> {
         names
             .filter_map(|name| Some((name.to_owned(), self.table.reals(name)?)))
             .collect()
+    }
+
+    /// The names of the columns of numbers.
+    pub fn number_names(&self) -> impl Iterator<Item = &str> {
+        let names = self.table.names();
+        names.filter(|name| self.table.reals(name).is_some())
     }
 
     /// What there is of a column that cannot be taken as `kind`.

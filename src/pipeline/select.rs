@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::config::{DataConfig, Fraction, RuleShare, RuleShares};
-use crate::data::{Column, LabelSpace, RawRows, Table};
+use crate::config::{DataConfig, Fraction, RuleShare, RuleShares, by_nearness};
+use crate::data::{Column, DataFiles, LabelSpace, RawRows, Table};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 use crate::map::MapFile;
@@ -26,8 +26,8 @@ pub struct SelectOptions {
     pub seed: u64,
     /// Guids that are left out.
     pub drop: Option<PathBuf>,
-    /// The data file whose rows are written; none: the guids are.
-    pub data: Option<PathBuf>,
+    /// The data files, or globs, whose rows are written; none: the guids are.
+    pub data: Vec<PathBuf>,
     /// The data file's id column, where its name does not say so.
     pub id_column: Option<String>,
     /// Where every pick's rule, rank and score go beside the output.
@@ -45,7 +45,11 @@ pub fn run_select(options: &SelectOptions) -> Result<()> {
     let usage = |message: String| Error::new(ErrorKind::Usage, Problem::new(message));
     let shares = RuleShares::new(options.shares.clone()).map_err(usage)?;
     let map = find_map(&options.map)?;
-    check_outputs(options, &map)?;
+    let data = match &options.data[..] {
+        [] => None,
+        names => Some(DataFiles::find(Path::new(""), names)?),
+    };
+    check_outputs(options, &map, data.as_ref())?;
     let examples = Examples::read(&map, &shares, options)?;
     let picked = select_by_rules(
         &shares,
@@ -65,7 +69,7 @@ pub fn run_select(options: &SelectOptions) -> Result<()> {
     }
     say(&picked, &shares, options.min_easy, &examples);
 
-    match &options.data {
+    match &data {
         Some(data) => write_rows(data, &examples.guids_of(&picked), options)?,
         None if is_list(&options.output) => {
             write_list(&examples.guids_of(&picked), &options.output)?;
@@ -84,28 +88,27 @@ pub fn run_select(options: &SelectOptions) -> Result<()> {
 }
 
 /// Whether every output can be written and is no input, before anything is computed.
-fn check_outputs(options: &SelectOptions, map: &Path) -> Result<()> {
-    match &options.data {
-        Some(data) => RawRows::check_output(data, &options.output)?,
-        None if is_list(&options.output) => {}
-        None => Table::check_format(&options.output).map_err(|error| {
+fn check_outputs(options: &SelectOptions, map: &Path, data: Option<&DataFiles>) -> Result<()> {
+    let data_paths = data.map_or(&[][..], DataFiles::paths);
+    match data_paths {
+        [data, ..] => RawRows::check_output(data, &options.output)?,
+        [] if is_list(&options.output) => {}
+        [] => Table::check_format(&options.output).map_err(|error| {
             error.with_hint("`.txt` gets the guids one a line; with `--data` the output has the extension of the data file")
         })?,
     }
     if let Some(provenance) = &options.provenance {
         Table::check_format(provenance)?;
     }
-    let inputs = [Some(map), options.drop.as_deref(), options.data.as_deref()];
+    let data_paths = data_paths.iter().map(PathBuf::as_path);
+    let inputs = [Some(map), options.drop.as_deref()].into_iter().flatten();
+    let inputs: Vec<&Path> = inputs.chain(data_paths).collect();
     let outputs = [
         Some(options.output.as_path()),
         options.provenance.as_deref(),
     ];
     for output in outputs.iter().flatten() {
-        if inputs
-            .iter()
-            .flatten()
-            .any(|input| is_same_file(input, output))
-        {
+        if inputs.iter().any(|input| is_same_file(input, output)) {
             return Err(taken(output, "is to be read and written"));
         }
     }
@@ -164,7 +167,7 @@ impl Examples {
             .filter_map(|share| share.rule.signal());
         let of_easy = (!options.min_easy.is_zero()).then_some("confidence");
         for signal in of_shares.chain(of_easy) {
-            let values = kept(values_of(&map, signal)?, &is_kept);
+            let values = kept(values_of(&map, path, signal)?, &is_kept);
             signals.insert(signal.to_owned(), values);
         }
         let candidates = Candidates {
@@ -196,10 +199,29 @@ impl Examples {
 }
 
 /// A signal of the map, whose name may have `-` where that of the rule has `_`.
-fn values_of(map: &MapFile, signal: &str) -> Result<Vec<f64>> {
+fn values_of(map: &MapFile, path: &Path, signal: &str) -> Result<Vec<f64>> {
     let mut names = map.names();
     let name = names.find(|name| name.replace('-', "_") == signal);
-    map.reals(name.unwrap_or(signal))
+    let is_known = match name {
+        Some(name) => map.number_names().any(|other| other == name),
+        // Without these two it is no map, or another program's.
+        None => matches!(signal, "confidence" | "variability"),
+    };
+    if is_known {
+        return map.reals(name.unwrap_or(signal));
+    }
+    let message = match name {
+        Some(name) => {
+            format!("the map's column `{name}`, which a rule ranks by, does not hold numbers")
+        }
+        None => format!("the map has no column `{signal}`, which a rule ranks by"),
+    };
+    let others = map
+        .number_names()
+        .filter(|name| !["guid", "id", "index"].contains(name));
+    let hint = format!("rules rank by {}", by_nearness(signal, others).join(", "));
+    let problem = Problem::new(message).in_file(path).hint(hint);
+    Err(Error::new(ErrorKind::Usage, problem))
 }
 
 /// Whether each example stays when those that `drop` names are left out.
@@ -338,8 +360,8 @@ fn write_list(guids: &[&str], output: &Path) -> Result<()> {
     fsio::write(output, text.as_bytes())
 }
 
-/// Writes the data file's rows with these guids.
-fn write_rows(data: &Path, guids: &[&str], options: &SelectOptions) -> Result<()> {
+/// Writes the data files' rows with these guids.
+fn write_rows(data: &DataFiles, guids: &[&str], options: &SelectOptions) -> Result<()> {
     let mut columns = match config_beside(&options.map)? {
         Some(config) => config.columns_of(&config.training.columns),
         None => DataConfig::default(),
@@ -348,7 +370,8 @@ fn write_rows(data: &Path, guids: &[&str], options: &SelectOptions) -> Result<()
         columns.id_column.clone_from(&options.id_column);
     }
     let rows = RawRows::read(data, &columns)?;
-    tracing::info!("the guids of {} are {}", data.display(), rows.guids_are);
+    let name = data.name();
+    tracing::info!("the guids of {} are {}", name.display(), rows.guids_are);
     let place: HashMap<&str, usize> = rows.guids.iter().map(String::as_str).zip(0..).collect();
     let mut is_kept = vec![false; rows.guids.len()];
     let mut missing = Vec::new();
@@ -360,13 +383,13 @@ fn write_rows(data: &Path, guids: &[&str], options: &SelectOptions) -> Result<()
     }
     if let Some(first) = missing.first() {
         let message = format!(
-            "{} of {} selected examples are not in this file, the first of them `{first}`; its guids are {}",
+            "{} of {} selected examples are not there, the first of them `{first}`; the guids are {}",
             missing.len(),
             guids.len(),
             rows.guids_are
         );
-        let hint = "name the data file that the map was made of, and its id column with `--id-column` if that is not called `id` or `guid`";
-        return Err(Error::data(Problem::new(message).in_file(data).hint(hint)));
+        let hint = "name all data files that the map was made of, and their id column with `--id-column` if that is not called `id` or `guid`";
+        return Err(Error::data(Problem::new(message).in_file(name).hint(hint)));
     }
     rows.write(&is_kept, &options.output)
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use enginora_rs::config::DataConfig;
-use enginora_rs::data::{Column, RawRows, Table};
+use enginora_rs::data::{Column, DataFiles, RawRows, Table};
 use enginora_rs::error::ErrorKind;
 
 use crate::scratch::Scratch;
@@ -11,7 +11,8 @@ use crate::scratch::Scratch;
 /// Keeps the rows with these guids.
 fn kept(folder: &Scratch, name: &str, guids: &str, output: &str) {
     let path = folder.at(name);
-    let rows = RawRows::read(&path, &DataConfig::default()).unwrap();
+    let files = DataFiles::from(&path);
+    let rows = RawRows::read(&files, &DataConfig::default()).unwrap();
     let guids: Vec<&str> = guids.split(' ').collect();
     let is_kept: Vec<bool> = rows
         .guids
@@ -128,7 +129,8 @@ fn all_rows_together_are_the_file() {
         let header = "id,text,label\n";
         folder.write("a.csv", header.to_owned() + &rows.concat());
         let path = folder.at("a.csv");
-        let read = RawRows::read(&path, &DataConfig::default()).unwrap();
+        let files = DataFiles::from(&path);
+        let read = RawRows::read(&files, &DataConfig::default()).unwrap();
         let is_kept: Vec<bool> = (0..20).map(|_| next(3) > 0).collect();
         read.write(&is_kept, &folder.at("b.csv")).unwrap();
         let expected = rows.iter().zip(&is_kept).filter(|(_, is)| **is);
@@ -214,7 +216,8 @@ fn parquet_files_keep_their_writers_notes() {
     let name = "tests/fixtures/parquet/class_label.parquet";
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let folder = Scratch::new();
-    let rows = RawRows::read(&path, &DataConfig::default()).unwrap();
+    let files = DataFiles::from(&path);
+    let rows = RawRows::read(&files, &DataConfig::default()).unwrap();
     let all = vec![true; rows.guids.len()];
     rows.write(&all, &folder.at("b.parquet")).unwrap();
     let read = |path| enginora_rs::data::read_training(path, &DataConfig::default(), None);
@@ -279,7 +282,8 @@ fn rows_that_cannot_be_told_apart_are_an_error_with_their_lines() {
     ] {
         let folder = Scratch::new();
         let path = folder.write(name, text);
-        let error = RawRows::read(&path, &DataConfig::default()).err().unwrap();
+        let files = DataFiles::from(&path);
+        let error = RawRows::read(&files, &DataConfig::default()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Data);
         let shown = folder.shown(&error);
         assert!(shown.starts_with(expected), "{shown}");
@@ -317,7 +321,8 @@ fn no_bytes_make_the_reader_panic() {
             });
             for bytes in changed.chain([cut]) {
                 let path = folder.write(name, &bytes);
-                let read = RawRows::read(&path, &DataConfig::default());
+                let files = DataFiles::from(&path);
+                let read = RawRows::read(&files, &DataConfig::default());
                 let Ok(rows) = read else { continue };
                 n_read += 1;
                 // Not all of them: every file is synced.
@@ -329,4 +334,132 @@ fn no_bytes_make_the_reader_panic() {
         }
     }
     assert!(n_read > 500, "{n_read}");
+}
+
+#[test]
+fn the_rows_of_several_files_follow_one_another_below_one_header() {
+    let check = |files: &[(&str, &str)], kept: &str, output: &str, expected: &str| {
+        let folder = Scratch::new();
+        let paths: Vec<_> = files
+            .iter()
+            .map(|(name, text)| folder.write(name, text))
+            .collect();
+        let files = DataFiles::find(std::path::Path::new(""), &paths).unwrap();
+        let rows = RawRows::read(&files, &DataConfig::default()).unwrap();
+        let kept: Vec<&str> = kept.split(' ').collect();
+        let is_kept = rows.guids.iter().map(|guid| kept.contains(&guid.as_str()));
+        let is_kept: Vec<bool> = is_kept.collect();
+        rows.write(&is_kept, &folder.at(output)).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(folder.at(output)).unwrap(),
+            expected
+        );
+    };
+    let first = ("a.csv", "id,text,label\r\n1,one,x\r\n2,\"t\nwo\",y");
+    let second = ("b.csv", "\u{feff}id,text,label\n3,three,x\n4,four,y\n");
+    // The last row of a file may have no end of its line; the file's own comes after it.
+    let both = "id,text,label\r\n2,\"t\nwo\",y\r\n3,three,x\n";
+    check(&[first, second], "2 3", "out.csv", both);
+    check(
+        &[first, second],
+        "4",
+        "out.csv",
+        "id,text,label\r\n4,four,y\n",
+    );
+    check(
+        &[second, first],
+        "4 2",
+        "out.csv",
+        "\u{feff}id,text,label\n4,four,y\n2,\"t\nwo\",y",
+    );
+    check(
+        &[
+            ("a.jsonl", "{\"id\":\"1\"}"),
+            ("b.jsonl", "{\"id\":\"2\"}\n"),
+        ],
+        "1 2",
+        "out.jsonl",
+        "{\"id\":\"1\"}\n{\"id\":\"2\"}\n",
+    );
+    // Without ids they are the row numbers over all files.
+    let without = |name| (name, "text,label\na,x\nb,y\n");
+    check(
+        &[without("a.csv"), without("b.csv")],
+        "1 2",
+        "out.csv",
+        "text,label\nb,y\na,x\n",
+    );
+}
+
+#[test]
+fn files_that_cannot_be_one_are_refused() {
+    let check = |files: &[(&str, &str)], expected: &str| {
+        let folder = Scratch::new();
+        let paths: Vec<_> = files
+            .iter()
+            .map(|(name, text)| folder.write(name, text))
+            .collect();
+        let files = DataFiles::find(std::path::Path::new(""), &paths).unwrap();
+        let error = RawRows::read(&files, &DataConfig::default()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        let shown = folder.shown(&error);
+        assert!(shown.starts_with(expected), "{shown}");
+    };
+    let csv = ("a.csv", "id,text,label\n1,one,x\n2,two,y\n");
+    check(
+        &[csv, ("b.tsv", "id\ttext\tlabel\n3\tone\tx\n")],
+        "b.tsv: the file has another format than `a.csv`",
+    );
+    check(
+        &[csv, ("b.csv", "id,label,text\n3,x,one\n")],
+        "b.csv: the file has the columns id, label, text, separated by commas, but `a.csv` has the columns id, text, label, separated by commas",
+    );
+    check(
+        &[csv, ("b.csv", "3,x,one\n4,y,two\n")],
+        "b.csv: the file has 3 columns without a header, separated by commas, but `a.csv` has the columns",
+    );
+    check(
+        &[csv, ("b.csv", "id,text,label\n2,three,x\n")],
+        "b.csv:2: the id `2` is that of a.csv:3 too",
+    );
+    check(
+        &[
+            ("a.jsonl", "{\"id\":\"1\"}\n"),
+            ("b.jsonl", "{\"text\":\"2\"}\n"),
+        ],
+        "b.jsonl: the file has no ids, but `a.jsonl` has ids",
+    );
+}
+
+#[test]
+fn the_rows_of_several_parquet_files_are_put_together() {
+    let folder = Scratch::new();
+    let table = |ids: &[i64]| {
+        let texts = ids.iter().map(|id| format!("text {id}")).collect();
+        Table::new()
+            .with("id", Column::Integer(ids.to_vec()))
+            .with("text", Column::Text(texts))
+    };
+    let paths = [("a.parquet", vec![1, 2, 3]), ("b.parquet", vec![4, 5])].map(|(name, ids)| {
+        table(&ids).write(&folder.at(name)).unwrap();
+        folder.at(name)
+    });
+    let files = DataFiles::find(std::path::Path::new(""), &paths).unwrap();
+    let rows = RawRows::read(&files, &DataConfig::default()).unwrap();
+    assert_eq!(rows.guids, ["1", "2", "3", "4", "5"]);
+    rows.write(&[false, true, false, true, true], &folder.at("c.parquet"))
+        .unwrap();
+    assert_eq!(
+        Table::read(&folder.at("c.parquet")).unwrap(),
+        table(&[2, 4, 5])
+    );
+
+    Table::new()
+        .with("id", Column::Text(vec!["6".to_owned()]))
+        .with("text", Column::Text(vec!["t".to_owned()]))
+        .write(&folder.at("b.parquet"))
+        .unwrap();
+    let error = RawRows::read(&files, &DataConfig::default()).err().unwrap();
+    let expected = "b.parquet: the file has the columns id (Utf8), text (Utf8), but `a.parquet` has the columns id (Int64), text (Utf8)";
+    assert!(folder.shown(&error).starts_with(expected), "{error}");
 }

@@ -144,6 +144,70 @@ fn rows_of_the_data_file_keep_their_bytes_and_order() {
 }
 
 #[test]
+fn a_data_set_in_several_files_becomes_one() {
+    let project = project();
+    let (first, second) = DATA.split_at(DATA.find("x,not").unwrap());
+    project.write("part-1.csv", first);
+    project.write("part-2.csv", &format!("id,text,label\r\n{second}"));
+    let rule = "map.csv --fraction ambiguous=0.67";
+    select(
+        &project,
+        &format!("{rule} --data data.csv --output whole.csv"),
+    );
+    for data in ["--data part-1.csv --data part-2.csv", "--data part-*.csv"] {
+        select(&project, &format!("{rule} {data} --output parts.csv"));
+        assert_eq!(project.read("parts.csv"), project.read("whole.csv"));
+        fs::remove_file(project.path().join("parts.csv")).unwrap();
+    }
+    fails(
+        &project,
+        &format!("{rule} --data part-1.csv --data part-2.csv --output part-2.csv"),
+        2,
+        "`part-2.csv` is to be read and written",
+    );
+    fails(
+        &project,
+        &format!("{rule} --data part-3*.csv --output p.csv"),
+        66,
+        "part-3*.csv: no file matches",
+    );
+}
+
+/// A loss is infinite where the probability is 0: no loss is larger.
+#[test]
+fn an_infinite_value_is_the_largest() {
+    let project = Project::new();
+    for (name, rows) in [
+        ("map.csv", "guid,loss\na,1.5\nb,inf\nc,0.5\nd,inf\n"),
+        (
+            "map.jsonl",
+            "{\"guid\":\"a\",\"loss\":1.5}\n{\"guid\":\"b\",\"loss\":\"inf\"}\n{\"guid\":\"c\",\"loss\":0.5}\n{\"guid\":\"d\",\"loss\":\"inf\"}\n",
+        ),
+    ] {
+        project.write(name, rows);
+        select(
+            &project,
+            &format!("{name} --fraction high_loss=0.75 --output p.csv"),
+        );
+        let expected =
+            "guid,rule,rank,score\nb,high_loss,1,inf\nd,high_loss,2,inf\na,high_loss,3,1.5\n";
+        assert_eq!(project.read("p.csv"), expected);
+        select(
+            &project,
+            &format!("{name} --fraction low_loss=0.5 --output p.txt"),
+        );
+        assert_eq!(project.read("p.txt"), "c\na\n");
+    }
+    project.write("map.csv", "guid,confidence\na,0.5\nb,inf\n");
+    fails(
+        &project,
+        "map.csv --fraction low_confidence=0.5 --output q.txt",
+        65,
+        "`confidence` of row 2 is not a finite number",
+    );
+}
+
+#[test]
 fn dropped_examples_are_gone_before_fractions_are_taken() {
     let project = project();
     project.write("out.txt", "b\r\nd\n\nnobody\n");
@@ -286,13 +350,18 @@ fn what_cannot_be_selected_is_an_error_that_says_why() {
         ),
         (
             "map.csv --fraction high_aum=0.5 --output p.txt",
-            65,
-            "no column `aum`; it has guid, label, confidence, variability, my-score",
+            2,
+            "map.csv: the map has no column `aum`, which a rule ranks by\n  hint: rules rank by ",
         ),
         (
-            "map.csv --fraction high_guid=0.5 --output p.txt",
-            65,
-            "`guid` holds other things than numbers",
+            "map.csv --fraction high_myscore=0.5 --output p.txt",
+            2,
+            "hint: rules rank by my-score, ",
+        ),
+        (
+            "map.csv --fraction low_label=0.5 --output p.txt",
+            2,
+            "map.csv: the map's column `label`, which a rule ranks by, does not hold numbers",
         ),
         (
             "plain.csv --fraction low_confidence=0.5 --per-class --output p.txt",
@@ -352,7 +421,7 @@ fn what_cannot_be_selected_is_an_error_that_says_why() {
         (
             "map.csv --fraction ambiguous=1 --data short.csv --output p.csv",
             65,
-            "short.csv: 4 of 6 selected examples are not in this file, the first of them `c`; its guids are the column `id`",
+            "short.csv: 4 of 6 selected examples are not there, the first of them `c`; the guids are the column `id`",
         ),
         (
             "map.csv --fraction ambiguous=1 --data data.csv --id-column words --output p.csv",
