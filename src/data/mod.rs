@@ -43,7 +43,7 @@ pub use pieces::{read_in_pieces, read_unlabelled};
 pub use raw_rows::RawRows;
 pub use read::{read_evaluation, read_training};
 pub use split::{stratified_folds, stratified_split};
-pub use table::{Column, Table, TableWriter};
+pub use table::{Column, Table, TableWriter, at_row};
 pub use tokenize::{TokenCache, TokenizedDataset, Tokenizer, Truncation};
 
 /// The position of an example in its data set, counted from 0 over all files of the set,

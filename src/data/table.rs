@@ -24,6 +24,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Problem, Result};
 
+pub use read::at_row;
 pub use writer::TableWriter;
 
 /// A table: named columns of one length.

@@ -1,10 +1,13 @@
 //! Dynamics that other programs wrote, read and written, and the maps made of them.
 
+mod map_command;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::types::Float16Type;
 use arrow_array::{ArrayRef, Float16Array, Int64Array, ListArray, RecordBatch, StringArray};
+use enginora_rs::data::{Column, Table};
 use enginora_rs::dynamics::{
     DynamicsFiles, DynamicsFormat, ExportFormat, RecordedExample, TrainingDynamics, ValueKind,
     export, write_epoch,
@@ -14,9 +17,7 @@ use enginora_rs::map::{
     MapOptions, Point, Variability, map_in_parts, write_td_metrics, write_trustai_header,
     write_trustai_rows,
 };
-
-use enginora_rs::pipeline::{ExportOptions, MapCommandOptions, run_export, run_map};
-
+use enginora_rs::pipeline::{ExportOptions, run_export};
 use parquet::arrow::ArrowWriter;
 
 use crate::scratch::{Scratch, uniform};
@@ -427,51 +428,6 @@ fn the_order_of_rows_in_later_epochs_changes_nothing() {
 }
 
 #[test]
-fn several_runs_give_a_map_each_and_how_much_they_agree() {
-    let scratch = Scratch::new();
-    let mut dynamics = sample(ValueKind::Logits, 100, 4);
-    export(&dynamics, ExportFormat::Allenai, &scratch.at("a")).unwrap();
-    // The same examples in another order, without the last one.
-    dynamics.examples.pop();
-    dynamics.examples.reverse();
-    for epoch in &mut dynamics.epochs {
-        epoch.truncate(3 * 99);
-        *epoch = epoch.chunks_exact(3).rev().flatten().copied().collect();
-    }
-    export(&dynamics, ExportFormat::Csv, &scratch.at("b")).unwrap();
-    dynamics.epochs = sample(ValueKind::Logits, 99, 9).epochs[5..].to_vec();
-    export(&dynamics, ExportFormat::Trustai, &scratch.at("c")).unwrap();
-    let options = MapCommandOptions {
-        paths: ["a", "b/training_dynamics.csv", "c"]
-            .map(|path| scratch.at(path))
-            .to_vec(),
-        format: None,
-        map: PLAIN,
-        plots: false,
-        output: scratch.at("maps"),
-    };
-    run_map(&options).unwrap();
-    for i in 1..=3 {
-        assert!(scratch.at(&format!("maps/{i}/td_metrics.jsonl")).is_file());
-    }
-    let table = std::fs::read_to_string(scratch.at("maps/stability.tsv")).unwrap();
-    let rows: Vec<Vec<&str>> = table
-        .lines()
-        .map(|line| line.split('\t').collect())
-        .collect();
-    assert_eq!(rows.len(), 4);
-    // Run a is run b, but for one example.
-    assert_eq!(
-        rows[1][2..],
-        ["99", "1.0", "1.0", "1.0", "1.0", "1.0", "1.0"]
-    );
-    let spearman: f64 = rows[2][3].parse().unwrap();
-    assert!(spearman.abs() < 0.4, "{spearman}");
-    let same: f64 = rows[2][6].parse().unwrap();
-    assert!((0.1..0.6).contains(&same), "{same}");
-}
-
-#[test]
 fn a_long_table_has_lists_or_columns() {
     let scratch = Scratch::new();
     let expected = [vec![0.5, -1.0, 2.0, 1.0], vec![3.0, 1e-7, 0.0, -0.25]];
@@ -572,38 +528,75 @@ fn probabilities_must_be_probabilities() {
     let check = |rows: &str, expected: &str| {
         let text = format!("guid,epoch,gold,probs_0,probs_1\n{rows}");
         let path = scratch.write("dynamics.csv", text);
-        fails(&scratch, &path, &format!("dynamics.csv: {expected}"));
+        fails(&scratch, &path, &format!("dynamics.csv{expected}"));
     };
     check(
         "a,0,0,0.5,0.6\n",
-        "row 1, epoch 0: `a` has probabilities with the sum 1.1, which is not 1",
+        ":2: epoch 0: `a` has probabilities with the sum 1.1, which is not 1",
     );
     check(
         "a,0,0,1.5,-0.5\n",
-        "row 1, epoch 0: `a` has the probability `1.5`, which is not between 0 and 1",
+        ":2: epoch 0: `a` has the probability `1.5`, which is not between 0 and 1",
     );
     check(
         "a,0,2,0.5,0.5\n",
-        "row 1, epoch 0: `a` has the gold label 2, but values for 2 classes (0 to 1)",
+        ":2: epoch 0: `a` has the gold label 2, but values for 2 classes (0 to 1)",
     );
     check(
         "a,0,0,0.5,0.5\na,2,0,0.5,0.5\n",
-        "the epochs go from 0 to 2: one is missing",
+        ": the epochs go from 0 to 2: one is missing",
     );
     check(
         "a,0,0,0.5,0.5\nb,0,0,0.5,0.5\na,1,0,0.5,0.5\n",
-        "epoch 1 lacks `b`",
+        ": epoch 1 lacks `b`",
     );
     check(
         "a,0.5,0,0.5,0.5\n",
-        "`epoch` of row 1 is `0.5`, not a whole number of at least 0",
+        ":2: `epoch` is `0.5`, not a whole number of at least 0",
     );
-    check("", "it holds no example");
-    check(",0,0,0.5,0.5\n", "row 1, epoch 0: the id is empty");
     check(
-        "a,0,no,0.5,0.5\n",
-        "`gold` holds other things than whole numbers from 0; a class is its index",
+        "a,0,,0.5,0.5\n",
+        ":2: `gold` is missing, not a whole number",
     );
+    check("", ": it holds no example");
+    check(",0,0,0.5,0.5\n", ":2: epoch 0: the id is empty");
+    check(
+        "a,0,0,0.5,0.5\nb,0,no,0.5,0.5\n",
+        ":3: `gold` is `no`; expected whole numbers from 0; a class is its index",
+    );
+}
+
+/// A record of a CSV file may have several lines, and blank ones before it.
+#[test]
+fn what_is_wrong_with_a_row_of_a_table_is_told_with_its_line() {
+    let scratch = Scratch::new();
+    let check = |name: &str, text: &str, expected: &str| {
+        fails(&scratch, &scratch.write(name, text), expected);
+    };
+    check(
+        "d.csv",
+        "guid,epoch,gold,probs_0,probs_1\r\n\"a\nb\nc\",0,0,0.5,0.5\r\n\r\n\nd,0,0,0.5,2\r\n",
+        "d.csv:7: epoch 0: `d` has the probability `2`",
+    );
+    check(
+        "d.tsv",
+        "guid\tepoch\tgold\tlogits\n\"x\n\"\t0\t0\t[1, 2]\ny\t0\t0\t[1, oh]\n",
+        "d.tsv:4: `logits`: ",
+    );
+    check(
+        "d.jsonl",
+        "\n{\"guid\":1,\"epoch\":0,\"gold\":0,\"logits\":[1,2]}\n\n{\"guid\":1,\"epoch\":0,\"gold\":0,\"logits\":[1,2]}\n",
+        "d.jsonl:4: epoch 0: `1` is there twice in this epoch",
+    );
+    // Parquet has no lines.
+    let table = Table::new()
+        .with("guid", Column::Text(vec!["a".to_owned(), "b".to_owned()]))
+        .with("epoch", Column::Integer(vec![0, 0]))
+        .with("gold", Column::Integer(vec![0, 7]))
+        .with("probs", Column::RealList(vec![vec![0.5, 0.5]; 2]));
+    table.write(&scratch.at("d.parquet")).unwrap();
+    let expected = "d.parquet: row 2: epoch 0: `b` has the gold label 7, but values for 2 classes";
+    fails(&scratch, &scratch.at("d.parquet"), expected);
 }
 
 #[test]

@@ -39,6 +39,45 @@ impl Table {
     }
 }
 
+/// A problem of a row, counted from 0, of the table at `path`: at its line, for which a text file
+/// is read once more, or with the row's number (from 1) in formats without lines.
+pub fn at_row(mut problem: Problem, path: &Path, row: usize) -> Problem {
+    let line = match Format::of(path) {
+        Ok(Format::Csv) => line_of_record(path, b',', row),
+        Ok(Format::Tsv) => line_of_record(path, b'\t', row),
+        Ok(Format::Jsonl) => line_of_object(path, row),
+        _ => None,
+    };
+    if let Some(line) = line {
+        problem.at_line(path, line)
+    } else {
+        problem.message = format!("row {}: {}", row + 1, problem.message);
+        problem.in_file(path)
+    }
+}
+
+/// The line on which a record below the header starts; one record may have several.
+fn line_of_record(path: &Path, delimiter: u8, row: usize) -> Option<u64> {
+    let bytes = fsio::read(path).ok()?;
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .from_reader(bytes.as_slice());
+    let record = reader.byte_records().nth(row)?.ok()?;
+    let start = record.position()?;
+    // The reader passes over blank lines after it has noted where it is.
+    let rest = bytes.get(start.byte() as usize..)?;
+    let blank = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
+    let n_blank = blank.filter(|byte| **byte == b'\n').count();
+    Some(start.line() + n_blank as u64)
+}
+
+fn line_of_object(path: &Path, row: usize) -> Option<u64> {
+    let bytes = fsio::read(path).ok()?;
+    let lines = bytes.split(|byte| *byte == b'\n').zip(1..);
+    let mut objects = lines.filter(|(line, _)| !line.iter().all(u8::is_ascii_whitespace));
+    objects.nth(row).map(|(_, number)| number)
+}
+
 fn read_delimited(bytes: &[u8], delimiter: u8, path: &Path) -> Result<Table> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
@@ -74,7 +113,7 @@ fn read_jsonl(bytes: &[u8], path: &Path) -> Result<Table> {
         }
         let row: Map<String, Value> = serde_json::from_slice(line).map_err(|e| {
             let problem = Problem::new(format!("not a JSON object: {e}"));
-            Error::data(problem.at(path, i as u64 + 1, e.column() as u64))
+            Error::data(problem.at(path, i as u64 + 1, e.column().max(1) as u64))
         })?;
         rows.push(row);
     }

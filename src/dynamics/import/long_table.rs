@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::data::Table;
+use crate::data::{Table, at_row};
 use crate::dynamics::is_canonical_number;
 use crate::dynamics::scanner::Scanner;
 use crate::dynamics::training_dynamics::{Builder, Row, TrainingDynamics, ValueKind};
@@ -17,11 +17,19 @@ use crate::error::{Error, Problem, Result};
 /// missing in the middle, an example that is missing in an epoch, there twice, or changed.
 pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
     let wrong = |message: String| Error::data(Problem::new(message).in_file(path));
+    let wrong_row =
+        |row: usize, message: String| Error::data(at_row(Problem::new(message), path, row));
     let table = Table::read(path)?;
     let lacks = |name: &str, kind: &str| {
         let names: Vec<&str> = table.names().collect();
         if names.is_empty() {
             return wrong("the file is empty".to_owned());
+        }
+        let cells = table.texts(name).unwrap_or_default();
+        let is_number = |cell: &str| cell.is_empty() || cell.parse::<f64>().is_ok();
+        if let Some(row) = cells.iter().position(|cell| !is_number(cell.trim())) {
+            let message = format!("`{name}` is `{}`; expected {kind}", cells[row]);
+            return wrong_row(row, message);
         }
         if names.contains(&name) {
             return wrong(format!("`{name}` holds other things than {kind}"));
@@ -45,12 +53,13 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
         match values.iter().position(|x| !is_whole(x)) {
             None => Ok(values),
             Some(row) => {
-                let message = format!(
-                    "`{name}` of row {} is `{}`, not a whole number of at least 0",
-                    row + 1,
-                    values[row]
-                );
-                Err(wrong(message))
+                let value = if values[row].is_nan() {
+                    "missing".to_owned()
+                } else {
+                    format!("`{}`", values[row])
+                };
+                let message = format!("`{name}` is {value}, not a whole number of at least 0");
+                Err(wrong_row(row, message))
             }
         }
     };
@@ -61,7 +70,7 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
     let mut epochs: Vec<u32> = numbers.iter().map(|x| *x as u32).collect();
     epochs.sort_unstable();
     epochs.dedup();
-    epochs.truncate(n_epochs.unwrap_or(usize::MAX));
+    epochs.truncate(n_epochs.unwrap_or(usize::MAX).max(1));
     if let Some((from, to)) = epochs
         .iter()
         .zip(&epochs[1..])
@@ -88,7 +97,7 @@ pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynam
         dynamics
             .position(&row)
             .and_then(|position| dynamics.put(epoch, position, &row))
-            .map_err(|message| wrong(format!("row {}, epoch {}: {message}", i + 1, numbers[i])))?;
+            .map_err(|message| wrong_row(i, format!("epoch {}: {message}", numbers[i])))?;
     }
     for epoch in 0..dynamics.n_epochs() {
         super::check_epoch(&dynamics, epoch, path)?;
@@ -111,7 +120,8 @@ fn values_of(table: &Table, path: &Path) -> Result<(ValueKind, Vec<Vec<f64>>)> {
                 let mut scanner = Scanner::new(cell);
                 let read = scanner.numbers(&mut numbers).and_then(|()| scanner.end());
                 read.map(|()| numbers).map_err(|fault| {
-                    wrong(format!("`{name}` of row {}: {}", row + 1, fault.message))
+                    let problem = Problem::new(format!("`{name}`: {}", fault.message));
+                    Error::data(at_row(problem, path, row))
                 })
             };
             let lists = cells.iter().enumerate().map(list);
