@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Holds what other programs share with us against these programs: transformers' Trainer with our
 # callback, TensorBoard with our event files, a real MLflow server with our reports, also one that
-# dies in mid-run and comes back.
+# dies in mid-run and comes back; cleanlab with our export.
 #
-#     tests/interop/run.sh [trainer|tracking]
+#     tests/interop/run.sh [trainer|tracking|readers]
 #
 # Needs cargo, curl, python3 with venv, and PyPI. The Python environments are kept in
-# target/parity-venv and target/tracking-venv until their lists change; TRAINER_PYTHON and
-# TRACKING_PYTHON use ones that are there already.
+# target/parity-venv, target/tracking-venv and target/readers-venv until their lists change;
+# TRAINER_PYTHON, TRACKING_PYTHON and READERS_PYTHON use ones that are there already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -117,15 +117,29 @@ check_tracking() {
     echo "MLflow: an outage, a server that stays away, and none at all are borne"
 }
 
+check_readers() {
+    local python folder=target/interop-readers
+    python=${READERS_PYTHON:-$(tests/venv.sh tests/interop/readers.txt target/readers-venv)}
+    rm -rf "$folder"
+    mkdir -p "$folder/training_dynamics"
+    cargo build --release
+    "$python" tests/interop/make_dynamics.py "$folder/training_dynamics"
+    target/release/enginora-rs map "$folder" --no-plots --output "$folder/map"
+    target/release/enginora-rs export "$folder" --to cleanlab --output "$folder/cleanlab"
+    "$python" tests/interop/check_readers.py "$folder/cleanlab" "$folder/map/td_metrics.jsonl"
+}
+
 case "${1:-all}" in
     trainer) check_trainer ;;
     tracking) check_tracking ;;
+    readers) check_readers ;;
     all)
         check_trainer
         check_tracking
+        check_readers
         ;;
     *)
-        echo "usage: tests/interop/run.sh [trainer|tracking]" >&2
+        echo "usage: tests/interop/run.sh [trainer|tracking|readers]" >&2
         exit 2
         ;;
 esac
