@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::data::Table;
 use crate::dynamics::{DynamicsFiles, DynamicsFormat};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::map::{MapOptions, Point};
+use crate::pipeline::map_folder::{MapFolder, STABILITY};
 use crate::pipeline::map_tables::write_tables;
-use crate::pipeline::stability::{ComparedMap, write_stability};
+use crate::pipeline::stability::{Runs, Stability, epochs_right, mean_map, td_metrics};
 use crate::pipeline::summary::print_text;
-use crate::pipeline::training_run::{draw_map, figure_point};
+use crate::pipeline::training_run::{draw_map, figure_point, write_pictures};
 use crate::report::figure::FigurePoint;
+use crate::report::scatter::{Colour, Scatter, Signal, scatter_svg};
 
 /// What `map` needs of the command line.
 #[derive(Debug, Clone)]
@@ -29,44 +32,114 @@ pub struct MapCommandOptions {
 
 /// Makes a map of training dynamics: `data_map.parquet`, `td_metrics.jsonl`, `data_map.tsv` and, if
 /// asked for, `data_map.svg` and `.png`. Of several runs each has its map in a folder of its own,
-/// `1`, `2` and so on, and `stability.tsv` says how much they agree.
+/// `1`, `2` and so on; beside these lie the map of their means, and how much the runs agree:
+/// `stability.tsv`, and the picture `stability.svg` and `.png`. What an earlier `map` left in the
+/// folder is replaced; when something fails, it stays as it was.
 ///
 /// # Errors
 /// Dynamics that are not there or not what they should be, an output that cannot be written.
 pub fn run_map(options: &MapCommandOptions) -> Result<()> {
+    let start = Instant::now();
     let found: Vec<DynamicsFiles> = options
         .paths
         .iter()
         .map(|path| DynamicsFiles::find(path, options.format))
         .collect::<Result<_>>()?;
-    if let ([path], [files]) = (&options.paths[..], &found[..]) {
-        return make_map(options, path, files, &options.output, |_| {});
+    let folder = MapFolder::begin(&options.output, &found)?;
+    let summary = match (&options.paths[..], &found[..]) {
+        ([path], [files]) => {
+            make_map(options, path, files, folder.path())?;
+            None
+        }
+        _ => Some(compare_maps(options, &found, folder.path())?),
+    };
+    folder.finish()?;
+    let (output, seconds) = (options.output.display(), start.elapsed().as_secs_f64());
+    match options.paths.len() {
+        1 => tracing::info!("the map is in {output} ({seconds:.2} s)"),
+        n => tracing::info!(
+            "the mean map is in {output}, the runs' maps are in its folders 1 to {n} ({seconds:.2} s)"
+        ),
     }
-    let mut maps = Vec::new();
-    for (i, (path, files)) in options.paths.iter().zip(&found).enumerate() {
-        let mut map = ComparedMap::new(path.display().to_string());
-        let output = options.output.join((i + 1).to_string());
-        make_map(options, path, files, &output, |points| map.add(points))?;
-        maps.push(map);
-    }
-    let path = options.output.join("stability.tsv");
-    write_stability(&maps, &path)?;
-    print_text(&std::fs::read_to_string(&path).map_err(|e| Error::reading(&path, &e))?)
+    summary.map_or(Ok(()), |text| print_text(&text))
 }
 
+/// Makes a map of each run, their mean map, and how much they agree; says the latter in words.
+fn compare_maps(
+    options: &MapCommandOptions,
+    found: &[DynamicsFiles],
+    output: &Path,
+) -> Result<String> {
+    let mut runs = Runs::default();
+    for (i, (path, files)) in options.paths.iter().zip(found).enumerate() {
+        let folder = output.join((i + 1).to_string());
+        let n_epochs = make_map(options, path, files, &folder)?;
+        let map = Table::read(&folder.join("data_map.parquet"))?;
+        runs.add(path.display().to_string(), n_epochs, &map)?;
+    }
+    if runs.n_left_out() > 0 {
+        tracing::warn!(
+            "{} of a run's examples are not in all runs, and not in the mean map",
+            runs.n_left_out()
+        );
+    }
+    let stability = Stability::of(&runs)?;
+    stability.write(&runs, &output.join(STABILITY))?;
+    let map = mean_map(&runs);
+    map.write(&output.join("data_map.parquet"))?;
+    td_metrics(&runs, &map).write(&output.join("td_metrics.jsonl"))?;
+    if options.plots {
+        draw_mean_map(&runs, &map, output)?;
+    }
+    Ok(stability.summary(&runs, &map))
+}
+
+/// Draws the mean map, once as any map and once with how much the runs' confidence differs.
+fn draw_mean_map(runs: &Runs, map: &Table, output: &Path) -> Result<()> {
+    let column = |name: &str| Signal {
+        name: name.to_owned(),
+        values: map.reals(name).unwrap_or_default(),
+    };
+    let (variability, confidence) = (column("variability"), column("confidence"));
+    let n_runs = runs.runs().len();
+    let n_epochs = runs.runs().iter().map(|run| run.n_epochs).max();
+    let n_epochs = n_epochs.unwrap_or(1);
+    let places = variability.values.iter().zip(&confidence.values);
+    let points: Vec<FigurePoint> = places
+        .zip(epochs_right(map, n_epochs))
+        .map(|((variability, confidence), correctness)| FigurePoint {
+            confidence: *confidence,
+            variability: *variability,
+            correctness,
+        })
+        .collect();
+    draw_map(
+        &format!("Mean data map of {n_runs} runs"),
+        n_epochs,
+        &points,
+        output,
+    )?;
+    let svg = scatter_svg(&Scatter {
+        title: format!("How much the confidence of {n_runs} runs differs"),
+        note: "places are means over the runs, colours the standard deviation".to_owned(),
+        x: variability,
+        y: confidence,
+        colour: Colour::Signal(column("confidence_std")),
+    })?;
+    write_pictures(&svg, &output.join("stability"))
+}
+
+/// Makes the map of one run; the number of its epochs.
 fn make_map(
     options: &MapCommandOptions,
     path: &Path,
     files: &DynamicsFiles,
     output: &Path,
-    mut see: impl FnMut(&[Point]),
-) -> Result<()> {
-    let start = Instant::now();
+) -> Result<usize> {
     let mut counts = Counts::default();
     let mut drawn: Vec<FigurePoint> = Vec::new();
     let n_epochs = write_tables(files, options.map, output, |points| {
         counts.add(points);
-        see(points);
         if options.plots {
             drawn.extend(points.iter().map(figure_point));
         }
@@ -77,11 +150,6 @@ fn make_map(
     if options.plots {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         draw_map(&format!("Data map of {name}"), n_epochs, &drawn, output)?;
-    } else {
-        // Those of an earlier map would belie the tables.
-        for name in ["data_map.svg", "data_map.png"] {
-            let _ = std::fs::remove_file(output.join(name));
-        }
     }
     tracing::info!(
         "{}: {} examples, {n_epochs} epochs, {} classes; mean confidence {:.3}, mean variability {:.3}; {} never right, {} forgotten at least once",
@@ -93,12 +161,7 @@ fn make_map(
         counts.n_never_right,
         counts.n_forgotten,
     );
-    tracing::info!(
-        "the map is in {} ({:.2} s)",
-        output.display(),
-        start.elapsed().as_secs_f64()
-    );
-    Ok(())
+    Ok(n_epochs)
 }
 
 /// What is said of a map.

@@ -14,6 +14,7 @@ mod export;
 mod find_map;
 mod inputs;
 mod map;
+mod map_folder;
 mod map_tables;
 mod model_source;
 mod plot;

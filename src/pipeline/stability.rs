@@ -1,217 +1,242 @@
 //! How much the maps of several runs agree: whether a map says something of the data, or only of
 //! one run's seed.
+//!
+//! ```text
+//! runs      the signals of all runs, example by example
+//! spearman  rank correlation
+//! mean_map  the map of the means, with how uncertain each is
+//! ```
 
-use std::collections::HashMap;
+mod mean_map;
+mod runs;
+mod spearman;
+
+use std::fmt::Write;
 use std::path::Path;
 
-use crate::config::{Fraction, Fractions};
+use crate::config::{Fraction, Fractions, Region};
 use crate::data::{Column, ExampleIndex, Table};
-use crate::error::{Error, Problem, Result};
-use crate::map::Point;
+use crate::error::{Error, Result};
+use crate::pipeline::ready_model::thousands;
 use crate::select::{Coordinates, select_regions};
+
+pub(super) use mean_map::{UNCERTAINTIES, epochs_right, mean_map, td_metrics};
+pub(super) use runs::Runs;
+use spearman::spearman;
 
 /// The share of the examples that is compared as hard, easy and ambiguous: the paper's third.
 const SHARE: &str = "0.33";
 
-/// What is compared of a run's map.
+/// The regions that are compared.
+const REGIONS: [Region; 3] = [Region::HardToLearn, Region::EasyToLearn, Region::Ambiguous];
+
+/// The signals that the summary tells of.
+const TOLD: [&str; 8] = [
+    "confidence",
+    "variability",
+    "correctness",
+    "forgetfulness",
+    "aum",
+    "el2n",
+    "entropy",
+    "loss",
+];
+
+/// How much the runs agree.
 #[derive(Debug)]
-pub(super) struct ComparedMap {
-    name: String,
-    guids: Vec<String>,
-    confidence: Vec<f64>,
-    variability: Vec<f64>,
-    correctness: Vec<f64>,
+pub(super) struct Stability {
+    /// For each pair of runs their numbers, from 0.
+    pairs: Vec<(usize, usize)>,
+    /// For each signal its name and, for each pair, Spearman's rank correlation, -1 to 1; NaN
+    /// where one of both is constant or missing.
+    correlations: Vec<(String, Vec<f64>)>,
+    /// For each region, and each pair, which share of its third of the examples is the same.
+    same: [Vec<f64>; 3],
+    /// For each region which share of its third of the examples is the same in all runs.
+    same_in_all: [f64; 3],
 }
 
-impl ComparedMap {
-    /// A map without points of the run of that name.
-    pub fn new(name: String) -> Self {
-        Self {
-            name,
-            guids: Vec::new(),
-            confidence: Vec::new(),
-            variability: Vec::new(),
-            correctness: Vec::new(),
-        }
-    }
-
-    /// Takes in some of the map's points.
-    pub fn add(&mut self, points: &[Point]) {
-        for Point { example, signals } in points {
-            self.guids.push(example.guid.clone());
-            self.confidence.push(signals.confidence);
-            self.variability.push(signals.variability);
-            self.correctness.push(signals.correctness.into());
-        }
-    }
-
-    /// The positions of the examples that both maps have, in the order of this one.
-    fn common(&self, other: &Self) -> Vec<(usize, usize)> {
-        let positions: HashMap<&str, usize> = other
-            .guids
-            .iter()
-            .enumerate()
-            .map(|(i, guid)| (guid.as_str(), i))
+impl Stability {
+    /// Compares the runs over the examples that all of them have.
+    ///
+    /// # Errors
+    /// None but a bug of ours.
+    pub fn of(runs: &Runs) -> Result<Self> {
+        let n_runs = runs.runs().len();
+        let pairs: Vec<(usize, usize)> = (0..n_runs)
+            .flat_map(|a| (a + 1..n_runs).map(move |b| (a, b)))
             .collect();
-        let guids = self.guids.iter().enumerate();
-        guids
-            .filter_map(|(i, guid)| Some((i, *positions.get(guid.as_str())?)))
-            .collect()
-    }
-}
-
-/// Writes `stability.tsv`, a row for each pair of runs: how many examples they share, Spearman's
-/// rank correlation of confidence, variability and correctness (-1 to 1; none where one of them
-/// is constant), and which share of a third of the examples is the same: of the hardest, the
-/// easiest and the most ambiguous. Where runs do not agree, chance would give 0.33.
-///
-/// # Errors
-/// Maps without an example in common, or a file that cannot be written.
-pub(super) fn write_stability(maps: &[ComparedMap], path: &Path) -> Result<()> {
-    let pairs: Vec<(&ComparedMap, &ComparedMap)> = maps
-        .iter()
-        .enumerate()
-        .flat_map(|(i, a)| maps[i + 1..].iter().map(move |b| (a, b)))
-        .collect();
-    let mut counts = Vec::new();
-    let mut values: [Vec<f64>; 6] = Default::default();
-    for (a, b) in &pairs {
-        let common = a.common(b);
-        if common.is_empty() {
-            let message = format!("no example is also in the map of `{}`", b.name);
-            return Err(Error::data(Problem::new(message).in_file(&a.name)));
-        }
-        counts.push(common.len() as i64);
-        for (column, value) in values.iter_mut().zip(agreement(a, b, &common)?) {
-            column.push(value);
-        }
-    }
-    let names = |f: &dyn Fn(&(&ComparedMap, &ComparedMap)) -> String| {
-        Column::Text(pairs.iter().map(f).collect())
-    };
-    let mut table = Table::new()
-        .with("run_a", names(&|(a, _)| a.name.clone()))
-        .with("run_b", names(&|(_, b)| b.name.clone()))
-        .with("n_examples", Column::Integer(counts));
-    let columns = [
-        "spearman_confidence",
-        "spearman_variability",
-        "spearman_correctness",
-        "same_hard_to_learn",
-        "same_easy_to_learn",
-        "same_ambiguous",
-    ];
-    for (name, values) in columns.into_iter().zip(values) {
-        table = table.with(name, Column::Real(values));
-    }
-    table.write(path)
-}
-
-/// Three rank correlations, then three shares of picks.
-fn agreement(a: &ComparedMap, b: &ComparedMap, common: &[(usize, usize)]) -> Result<[f64; 6]> {
-    let signals: [fn(&ComparedMap) -> &[f64]; 3] = [
-        |map| &map.confidence,
-        |map| &map.variability,
-        |map| &map.correctness,
-    ];
-    let [confidence, variability, correctness] = signals.map(|signal| {
-        let (of_a, of_b): (Vec<f64>, Vec<f64>) = common
-            .iter()
-            .map(|(i, j)| (signal(a)[*i], signal(b)[*j]))
-            .unzip();
-        spearman(&of_a, &of_b)
-    });
-    let share: Fraction = SHARE.parse().map_err(Error::internal)?;
-    let none = Fractions::default();
-    let regions = [
-        Fractions {
-            hard_to_learn: share,
-            ..none
-        },
-        Fractions {
-            easy_to_learn: share,
-            ..none
-        },
-        Fractions {
-            ambiguous: share,
-            ..none
-        },
-    ];
-    let [of_a, of_b] = [
-        coordinates(a, common.iter().map(|(i, _)| *i)),
-        coordinates(b, common.iter().map(|(_, j)| *j)),
-    ];
-    let [hard, easy, ambiguous] = regions.map(|fractions| {
-        let [mut of_a, of_b] = [&of_a, &of_b].map(|coordinates| {
-            let picks = select_regions(&fractions, coordinates, 0);
-            picks.iter().map(|pick| pick.index).collect::<Vec<_>>()
+        let correlations = runs.signal_names().map(|name| {
+            let values: Vec<Vec<f64>> = (0..n_runs).map(|run| runs.signal(run, name)).collect();
+            let of_pairs = pairs
+                .iter()
+                .map(|(a, b)| spearman(&values[*a], &values[*b]));
+            (name.to_owned(), of_pairs.collect())
         });
-        of_a.sort_unstable();
-        let n_same = of_b
-            .iter()
-            .filter(|index| of_a.binary_search(index).is_ok())
-            .count();
-        n_same as f64 / of_a.len() as f64
-    });
-    Ok([confidence, variability, correctness, hard, easy, ambiguous])
-}
-
-/// The coordinates of the examples at these positions, whose indices count from 0.
-fn coordinates(map: &ComparedMap, positions: impl Iterator<Item = usize>) -> Vec<Coordinates> {
-    positions
-        .enumerate()
-        .map(|(index, position)| Coordinates {
-            index: index as ExampleIndex,
-            confidence: map.confidence[position],
-            variability: map.variability[position],
-        })
-        .collect()
-}
-
-/// Spearman's rank correlation, -1 to 1: Pearson's of the ranks, where equal values share the
-/// mean of theirs. NaN where either side is constant.
-fn spearman(a: &[f64], b: &[f64]) -> f64 {
-    let (a, b) = (ranks(a), ranks(b));
-    let mean = (a.len() as f64 - 1.0) / 2.0;
-    let sum = |of: &mut dyn Iterator<Item = f64>| of.sum::<f64>();
-    let covariance = sum(&mut a.iter().zip(&b).map(|(a, b)| (a - mean) * (b - mean)));
-    let [of_a, of_b] = [&a, &b].map(|ranks| sum(&mut ranks.iter().map(|r| (r - mean).powi(2))));
-    covariance / (of_a * of_b).sqrt()
-}
-
-/// Ranks from 0.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_unstable_by(|i, j| values[*i].total_cmp(&values[*j]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut first = 0;
-    for equal in order.chunk_by(|i, j| values[*i].total_cmp(&values[*j]).is_eq()) {
-        let mean = first as f64 + (equal.len() as f64 - 1.0) / 2.0;
-        for i in equal {
-            ranks[*i] = mean;
+        let correlations = correlations.collect();
+        let mut same: [Vec<f64>; 3] = Default::default();
+        let mut same_in_all = [f64::NAN; 3];
+        for (i, region) in REGIONS.into_iter().enumerate() {
+            let picked = (0..n_runs).map(|run| thirds(runs, run, region));
+            let picked = picked.collect::<Result<Vec<_>>>()?;
+            let of_pairs = pairs.iter();
+            same[i] = of_pairs
+                .map(|(a, b)| share_in_all(&[&picked[*a], &picked[*b]]))
+                .collect();
+            same_in_all[i] = share_in_all(&picked.iter().collect::<Vec<_>>());
         }
-        first += equal.len();
+        Ok(Self {
+            pairs,
+            correlations,
+            same,
+            same_in_all,
+        })
     }
-    ranks
+
+    /// Writes a row for each pair of runs: how many examples are compared, the rank correlation of
+    /// each signal, and the shares of the regions' thirds that are the same. Where runs do not
+    /// agree, chance would give 0.33.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, runs: &Runs, path: &Path) -> Result<()> {
+        let name = |run: usize| runs.runs()[run].name.clone();
+        let n_examples = runs.n_common() as i64;
+        let mut table = Table::new()
+            .with(
+                "run_a",
+                Column::Text(self.pairs.iter().map(|(a, _)| name(*a)).collect()),
+            )
+            .with(
+                "run_b",
+                Column::Text(self.pairs.iter().map(|(_, b)| name(*b)).collect()),
+            )
+            .with(
+                "n_examples",
+                Column::Integer(vec![n_examples; self.pairs.len()]),
+            );
+        for (signal, values) in &self.correlations {
+            table = table.with(format!("spearman_{signal}"), Column::Real(values.clone()));
+        }
+        for (region, values) in REGIONS.iter().zip(&self.same) {
+            table = table.with(format!("same_{region}"), Column::Real(values.clone()));
+        }
+        table.write(path)
+    }
+
+    /// The same in words and rounded, with how much the examples' places differ: `map` is the
+    /// [`mean_map`].
+    pub fn summary(&self, runs: &Runs, map: &Table) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{} runs, {} examples in all of them",
+            runs.runs().len(),
+            thousands(runs.n_common())
+        );
+        for (run, number) in runs.runs().iter().zip(1..) {
+            let (n_epochs, n_examples) = (run.n_epochs, thousands(run.n_examples));
+            let _ = writeln!(
+                text,
+                "  {number}  {}: {n_examples} examples, {n_epochs} epochs",
+                run.name
+            );
+        }
+        let n_pairs = match self.pairs.len() {
+            1 => "of the pair of runs".to_owned(),
+            n => format!("of the {n} pairs of runs"),
+        };
+        let _ = writeln!(
+            text,
+            "\n{:<36}{:>8}{:>8}",
+            "rank correlation (Spearman's)", "mean", "least"
+        );
+        for (signal, values) in &self.correlations {
+            let values: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).collect();
+            if TOLD.contains(&signal.as_str()) && !values.is_empty() {
+                let _ = writeln!(
+                    text,
+                    "  {signal:<34}{:>8.3}{:>8.3}",
+                    mean(&values),
+                    least(&values)
+                );
+            }
+        }
+        let _ = writeln!(
+            text,
+            "\n{:<36}{:>8}{:>8}{:>12}",
+            "share of a region's third that stays", "mean", "least", "in all runs"
+        );
+        for ((region, values), in_all) in REGIONS.iter().zip(&self.same).zip(self.same_in_all) {
+            let _ = writeln!(
+                text,
+                "  {:<34}{:>8.3}{:>8.3}{in_all:>12.3}",
+                region.name(),
+                mean(values),
+                least(values)
+            );
+        }
+        let _ = writeln!(text, "  (means and least {n_pairs}; chance gives {SHARE})");
+        let _ = writeln!(
+            text,
+            "\n{:<36}{:>8}{:>8}",
+            "standard deviation over the runs", "mean", "most"
+        );
+        for (signal, column) in UNCERTAINTIES {
+            let values = map.reals(column).unwrap_or_default();
+            let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let _ = writeln!(text, "  {signal:<34}{:>8.3}{most:>8.3}", mean(&values));
+        }
+        text
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_correlate_as_spearman_defined() {
-        // Expected: scipy.stats.spearmanr, version 1.17.1.
-        let check = |a: &[f64], b: &[f64], expected: f64| {
-            assert!(
-                (spearman(a, b) - expected).abs() < 1e-12,
-                "{a:?} {b:?} {}",
-                spearman(a, b)
-            );
-        };
-        check(&[1.0, 2.0, 3.0], &[10.0, 20.0, 1e9], 1.0);
-        check(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0], -1.0);
-        check(&[1.0, 2.0, 2.0, 3.0], &[1.0, 3.0, 2.0, 2.0], 0.5);
-        assert!(spearman(&[1.0, 1.0], &[1.0, 2.0]).is_nan());
+/// The examples of a region's third in a run's map, in ascending order.
+fn thirds(runs: &Runs, run: usize, region: Region) -> Result<Vec<ExampleIndex>> {
+    let share: Fraction = SHARE.parse().map_err(Error::internal)?;
+    let mut fractions = Fractions::default();
+    match region {
+        Region::HardToLearn => fractions.hard_to_learn = share,
+        Region::EasyToLearn => fractions.easy_to_learn = share,
+        Region::Ambiguous => fractions.ambiguous = share,
+        Region::Random => fractions.random = share,
     }
+    let (confidence, variability) = (
+        runs.signal(run, "confidence"),
+        runs.signal(run, "variability"),
+    );
+    let coordinates = runs.indices().into_iter().zip(confidence).zip(variability);
+    let coordinates: Vec<Coordinates> = coordinates
+        .map(|((index, confidence), variability)| Coordinates {
+            index,
+            confidence,
+            variability,
+        })
+        .collect();
+    let picks = select_regions(&fractions, &coordinates, 0);
+    let mut indices: Vec<ExampleIndex> = picks.iter().map(|pick| pick.index).collect();
+    indices.sort_unstable();
+    Ok(indices)
+}
+
+/// The share of the first run's picks that all others have as well; NaN without any.
+fn share_in_all(of_runs: &[&Vec<ExampleIndex>]) -> f64 {
+    let [first, others @ ..] = of_runs else {
+        return f64::NAN;
+    };
+    let is_in_all = |index: &&ExampleIndex| {
+        others
+            .iter()
+            .all(|other| other.binary_search(index).is_ok())
+    };
+    first.iter().filter(is_in_all).count() as f64 / first.len() as f64
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn least(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
 }

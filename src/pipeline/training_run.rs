@@ -205,7 +205,15 @@ pub fn draw_map(title: &str, n_epochs: usize, points: &[FigurePoint], folder: &P
         n_epochs,
         points,
     })?;
-    crate::fsio::write(&folder.join("data_map.svg"), svg.as_bytes())?;
-    let pixels = raster::png(&svg, PICTURE_SCALE)?;
-    crate::fsio::write(&folder.join("data_map.png"), &pixels)
+    write_pictures(&svg, &folder.join("data_map"))
+}
+
+/// Writes a picture as `.svg` and as `.png`.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn write_pictures(svg: &str, name: &Path) -> Result<()> {
+    crate::fsio::write(&name.with_extension("svg"), svg.as_bytes())?;
+    let pixels = raster::png(svg, PICTURE_SCALE)?;
+    crate::fsio::write(&name.with_extension("png"), &pixels)
 }
