@@ -94,8 +94,12 @@ pub(in crate::pipeline) fn epochs_right(map: &Table, n_epochs: usize) -> Vec<u32
         .collect()
 }
 
+/// The mean; exactly the value where all are the same, so that equal runs do not differ.
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+    match values {
+        [first, others @ ..] if others.iter().all(|x| x.total_cmp(first).is_eq()) => *first,
+        _ => values.iter().sum::<f64>() / values.len() as f64,
+    }
 }
 
 fn mean_forgetfulness(values: &[f64]) -> f64 {

@@ -138,6 +138,14 @@ fn several_runs_have_a_mean_map_that_is_a_map_like_any_other() {
         [0.25 / f64::sqrt(2.0), 0.0625 / f64::sqrt(2.0)],
     );
 
+    // Equal runs do not differ at all, though (a + a + a) / 3 is not always a.
+    let three = vec![options.paths[1].clone(); 3];
+    run_map(&map_of(three, scratch.at("equal"))).unwrap();
+    let equal = Table::read(&scratch.at("equal/data_map.parquet")).unwrap();
+    assert_eq!(equal.reals("confidence_std").unwrap(), [0.0; 2]);
+    let of_run = Table::read(&scratch.at("maps/2/data_map.parquet")).unwrap();
+    assert_eq!(equal.reals("el2n"), of_run.reals("el2n"));
+
     let metrics = std::fs::read_to_string(scratch.at("maps/td_metrics.jsonl")).unwrap();
     let first = "{\"guid\":\"7\",\"index\":0,\"threshold_closeness\":0.1875,\"confidence\":0.75,\"variability\":0.125,\"correctness\":1.5,\"forgetfulness\":0.5}";
     assert_eq!(metrics.lines().next(), Some(first));
