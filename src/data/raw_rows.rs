@@ -397,7 +397,7 @@ fn json_lines(text: &str, config: &DataConfig, problems: &mut Problems) -> Found
     }
     found.guids_are = guids_are(key.flatten().as_deref());
     let has_ids = found.content.rows.iter().any(|row| row.guid.is_some());
-    found.columns = if has_ids { "ids" } else { "no ids" }.to_owned();
+    found.columns = String::from(if has_ids { "ids" } else { "no ids" });
     found
 }
 

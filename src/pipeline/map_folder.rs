@@ -122,7 +122,7 @@ fn n_runs_before(output: &Path) -> usize {
         return 0;
     };
     let n_pairs = table.lines().count().saturating_sub(1);
-    let n_runs = (2..).find(|n| n * (n - 1) / 2 >= n_pairs);
+    let n_runs = (2..=n_pairs + 1).find(|n| n * (n - 1) / 2 >= n_pairs);
     n_runs.filter(|_| n_pairs > 0).unwrap_or(0)
 }
 

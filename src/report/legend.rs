@@ -1,6 +1,5 @@
 //! What colours and markers mean: entries and colour bars, outside of the cloud.
 
-use super::axis::grouped;
 use super::classes::Marker;
 use super::cloud::hexagon_outline;
 use super::scale::Scale;

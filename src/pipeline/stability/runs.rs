@@ -16,7 +16,7 @@ pub(in crate::pipeline) struct Runs {
     labels: Vec<String>,
     positions: HashMap<String, usize>,
     signal_names: Vec<String>,
-    runs: Vec<Run>,
+    each: Vec<Run>,
     /// The positions of the examples that all runs have.
     common: Vec<usize>,
 }
@@ -46,7 +46,7 @@ impl Runs {
         };
         let guids = map.texts("guid").unwrap_or_default();
         let labels = map.texts("label").unwrap_or_default();
-        if self.runs.is_empty() {
+        if self.each.is_empty() {
             self.begin(map, &guids, &labels);
         }
         let mut rows: Vec<Option<usize>> = vec![None; self.guids.len()];
@@ -62,7 +62,7 @@ impl Runs {
             if known != first {
                 let message = format!(
                     "`{guid}` has the gold label `{}` here and `{first}` in `{}`, where it is `{known}` of other examples",
-                    labels[row], self.runs[0].name
+                    labels[row], self.each[0].name
                 );
                 return wrong(message, "compare runs that were trained on the same data");
             }
@@ -80,7 +80,7 @@ impl Runs {
                 .collect()
         });
         let signals = signals.collect();
-        self.runs.push(Run {
+        self.each.push(Run {
             name,
             n_examples: guids.len(),
             n_epochs,
@@ -103,7 +103,7 @@ impl Runs {
 
     /// All runs.
     pub fn runs(&self) -> &[Run] {
-        &self.runs
+        &self.each
     }
 
     /// The number of examples that all runs have.
@@ -113,7 +113,7 @@ impl Runs {
 
     /// The number of examples of the largest run that another one lacks.
     pub fn n_left_out(&self) -> usize {
-        let most = self.runs.iter().map(|run| run.n_examples).max();
+        let most = self.each.iter().map(|run| run.n_examples).max();
         most.unwrap_or(0) - self.common.len()
     }
 
@@ -140,7 +140,7 @@ impl Runs {
     /// A signal of these examples in one run; NaN where it has no value.
     pub fn signal(&self, run: usize, name: &str) -> Vec<f64> {
         match self.signal_names.iter().position(|other| other == name) {
-            Some(signal) => self.of_common(&self.runs[run].signals[signal]),
+            Some(signal) => self.of_common(&self.each[run].signals[signal]),
             None => vec![f64::NAN; self.common.len()],
         }
     }
