@@ -267,7 +267,7 @@ fn what_is_no_table_is_refused() {
     check(
         "t.jsonl",
         b"{\"a\":1}\n[1]\n",
-        "t.jsonl:2:0: not a JSON object: ",
+        "t.jsonl:2:1: not a JSON object: ",
     );
     check(
         "t.jsonl",
