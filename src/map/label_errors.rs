@@ -71,31 +71,6 @@ impl<'a> Judged<'a> {
         })
         .collect()
     }
-
-    /// The probabilities as they are if all classes are as frequent: each divided by its class's
-    /// mean over the examples, and each row by its sum.
-    ///
-    /// A model that was trained on labels of which one class has too many, as where annotators
-    /// fall back on it, predicts that class too often; this takes that out again, as the logit
-    /// adjustment of Menon et al. 2021 and the distribution alignment of Berthelot et al. 2020
-    /// (`ReMixMatch`, section 3.1) do.
-    pub fn balanced(&self) -> Vec<f64> {
-        let mut sums = vec![0.0; self.n_classes];
-        for (_, row) in self.rows() {
-            for (sum, p) in sums.iter_mut().zip(row) {
-                *sum += p;
-            }
-        }
-        let mut balanced = Vec::with_capacity(self.probabilities.len());
-        for (_, row) in self.rows() {
-            // A class that nothing is ever predicted as has no share to divide by.
-            let ratio = |(p, sum): (&f64, &f64)| if *sum > 0.0 { p / sum } else { 0.0 };
-            let ratios: Vec<f64> = row.iter().zip(&sums).map(ratio).collect();
-            let total: f64 = ratios.iter().sum();
-            balanced.extend(ratios.iter().map(|ratio| ratio / total));
-        }
-        balanced
-    }
 }
 
 /// The most probable class but `gold`; none where there is only one class.
@@ -164,18 +139,20 @@ pub struct LabelEvidence {
     /// What confident learning says.
     pub learning: ConfidentLearning,
     /// The class that each example should perhaps have: the most probable other one by the
-    /// balanced mean probabilities, where it is more probable than the given one.
+    /// combined probabilities, where it is more probable than the given one.
     pub suggested: Vec<Option<u32>>,
 }
 
 impl LabelEvidence {
     /// Scores the labels of dynamics, and of cross-validation where there was one.
     ///
-    /// The combined score, 0 to 1, is (1 - margin) / 2 of the [balanced](Judged::balanced) mean
-    /// probabilities: over the epochs of the run, and with cross-validation the mean of those,
-    /// of the held-out ones and of those by the folds' models that trained on the example. It has
-    /// no constant to choose. A mean over the epochs knows more than the last epoch, by which a
-    /// model has learnt wrong labels by heart.
+    /// The combined score, 0 to 1, is (1 - margin) / 2 of the mean probabilities: over the epochs
+    /// of the run, and with cross-validation the mean of those, of the held-out ones and of those
+    /// by the folds' models that trained on the example. It has no constant to choose. A mean over
+    /// the epochs knows more than the last epoch, by which a model has learnt wrong labels by
+    /// heart. Dividing each class by its mean beforehand, as for annotators who fall back on one
+    /// label, helps where that is so and the classes are as frequent; where one class is rare it
+    /// takes the other's examples for errors, so it is not done.
     pub fn new(dynamics: &TrainingDynamics, crossed: Option<&CrossValidated>) -> Self {
         let gold: Vec<u32> = dynamics.examples.iter().map(|e| e.gold).collect();
         let n_classes = dynamics.n_classes;
@@ -221,15 +198,15 @@ impl LabelEvidence {
             scores.push(learning.score(&Judged::new(&gold, &all, n_classes)));
             learning
         };
-        let balanced = Judged::new(&gold, &all, n_classes).balanced();
-        let combined = Judged::new(&gold, &balanced, n_classes).margin();
+        let all = Judged::new(&gold, &all, n_classes);
+        let combined = all.margin();
         let combined = combined.iter().map(|margin| (1.0 - margin) / 2.0).collect();
         scores.push(LabelScore::new("combined", Suspect::High, combined));
         Self {
             scores,
             variability,
             learning,
-            suggested: Judged::new(&gold, &balanced, n_classes).suggested_labels(),
+            suggested: all.suggested_labels(),
         }
     }
 

@@ -159,7 +159,7 @@ fn folds_are_a_partition_of_equal_parts_of_each_class() {
     assert!(stratified_folds(&[0, 1], 1, stream).is_err());
 }
 
-/// A case of tests/fixtures/label_errors/make.py.
+/// A case of `tests/fixtures/label_errors/make.py`.
 #[derive(Deserialize)]
 struct Case {
     gold: Vec<u32>,
@@ -216,20 +216,6 @@ fn a_joint_by_hand_has_the_numbers_of_its_definition() {
         (1, 1)
     );
     assert_eq!(judged.suggested_labels(), [None, None, Some(1), None, None]);
-}
-
-#[test]
-fn balanced_probabilities_are_divided_by_the_mean_of_their_class() {
-    let check = |probabilities: &[f64], expected: &[f64]| {
-        let gold = vec![0; probabilities.len() / 2];
-        close(&Judged::new(&gold, probabilities, 2).balanced(), expected);
-    };
-    // Means 0.5 and 0.5: nothing changes.
-    check(&[0.9, 0.1, 0.1, 0.9], &[0.9, 0.1, 0.1, 0.9]);
-    // Means 0.75 and 0.25: 0.6 / 0.75 = 0.8 and 0.4 / 0.25 = 1.6; 0.9 / 0.75 = 1.2 and 0.4.
-    check(&[0.6, 0.4, 0.9, 0.1], &[1.0 / 3.0, 2.0 / 3.0, 0.75, 0.25]);
-    // A class that nothing is predicted as.
-    check(&[1.0, 0.0, 1.0, 0.0], &[1.0, 0.0, 1.0, 0.0]);
 }
 
 #[test]
@@ -321,4 +307,17 @@ fn labels_that_the_model_does_not_follow_come_first() {
     let evidence = LabelEvidence::new(&dynamics(&gold, &[early, late]), Some(&crossed));
     assert_eq!(evidence.ranking()[0], 2);
     assert_eq!(evidence.scores.len(), expected.len() + 2);
+}
+
+#[test]
+fn examples_of_a_frequent_class_are_not_suspect_because_the_other_is_rare() {
+    // Nine of class 0, one of class 1. The model is less sure of example 0, and against 9.
+    let gold = [0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    let epoch: &[f64] = &[0.8, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, -2.0, -0.5];
+    let evidence = LabelEvidence::new(&dynamics(&gold, &[epoch]), None);
+    assert_eq!(evidence.ranking()[..2], [9, 0]);
+    let suggested: Vec<usize> = (0..10)
+        .filter(|i| evidence.suggested[*i].is_some())
+        .collect();
+    assert_eq!(suggested, [9]);
 }

@@ -133,10 +133,14 @@ fn every_config_opens_with_the_command_that_runs_it() {
     for folder in folders {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_none_or(|extension| extension != "yaml") {
+            let text = match path.extension() {
+                Some(extension) if extension == "yaml" => fs::read_to_string(&path).unwrap(),
+                _ => continue,
+            };
+            // The manifest of a cluster's job is no config of ours.
+            if text.contains("\napiVersion:") {
                 continue;
             }
-            let text = fs::read_to_string(&path).unwrap();
             let comment = text.lines().take_while(|line| line.starts_with('#'));
             let comment = comment.collect::<Vec<_>>().join("\n");
             let below = path.strip_prefix(configs()).unwrap().display().to_string();

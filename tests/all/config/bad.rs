@@ -92,7 +92,7 @@ fn places_are_right_after_a_byte_order_mark_and_with_carriage_returns() {
         "  hint: the keys of `data` are `data_dir`, `output_dir`, `has_header`, \
          `text_column_id`, `label_column_id`, `text_column`, `text_pair_column`, \
          `option_columns`, `option_blank`, \
-         `label_column`, `id_column`, `true_label_column` and `quoting`",
+         `label_column`, `id_column`, `true_label_column`, `quoting` and `label_noise`",
     ];
     assert_eq!(read(text, &[]).unwrap_err(), expected.join("\n"));
 }
