@@ -188,7 +188,7 @@ fn averaged(
 }
 
 /// Average precision and area under the ROC curve of any scores, of which high ones are to belong
-/// to positives: as [`precision`] and [`area`] have them.
+/// to positives, by the curves that scikit-learn's metrics have.
 ///
 /// # Panics
 /// If there are not as many of both.
