@@ -45,6 +45,27 @@ pub(super) struct Fields<'a> {
     pub noisy_label: u32,
 }
 
+/// Why rows are not taken.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// What is wrong with one, and where its line begins.
+    Row(Fault),
+    /// What has nothing to do with the rows.
+    Other(Error),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Row(fault)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
 impl Rows<'_> {
     /// The rows and where in the file their lines begin.
     pub fn iter(&self) -> impl Iterator<Item = (usize, Row<'_>)> {
@@ -66,14 +87,14 @@ impl Rows<'_> {
 
 /// Reads the lines of a file by `read`, which gets the scanner of a line and adds its values to
 /// the list; blank lines are passed over. `take` gets the rows of a block of lines at a time, in
-/// parts, and says what is wrong with a row, if anything is, and where its line begins.
+/// parts.
 ///
 /// # Errors
 /// A file that cannot be read, a line that `read` does not like, what `take` says.
 pub(super) fn read_lines(
     path: &Path,
     read: impl for<'a> Fn(&mut Scanner<'a>, &mut Vec<f64>) -> Result<Fields<'a>, Fault> + Sync,
-    mut take: impl FnMut(&[Rows<'_>]) -> Result<(), Fault>,
+    mut take: impl FnMut(&[Rows<'_>]) -> Result<(), Refusal>,
 ) -> Result<()> {
     let reading = |e| Error::reading(path, &e);
     let mut file = File::open(path).map_err(reading)?;
@@ -97,9 +118,11 @@ pub(super) fn read_lines(
             .collect::<Vec<_>>()
             .into_iter()
             .collect();
-        parts
-            .and_then(|parts| take(&parts))
-            .map_err(|fault| Error::data(problem_at(path, fault.at, fault.message)))?;
+        let taken = parts.map_err(Refusal::Row).and_then(|parts| take(&parts));
+        taken.map_err(|refusal| match refusal {
+            Refusal::Row(fault) => Error::data(problem_at(path, fault.at, fault.message)),
+            Refusal::Other(error) => error,
+        })?;
         if is_last {
             return Ok(());
         }
@@ -162,7 +185,7 @@ fn parts(block: &[u8]) -> Vec<Range<usize>> {
 }
 
 /// A problem at a byte of a file, with line and column.
-fn problem_at(path: &Path, at: usize, message: String) -> Problem {
+pub(super) fn problem_at(path: &Path, at: usize, message: String) -> Problem {
     let mut line = 1;
     let mut before = Vec::new();
     if let Ok(file) = File::open(path) {

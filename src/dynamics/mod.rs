@@ -18,7 +18,7 @@ mod store;
 mod training_dynamics;
 
 pub use export::{ExportFormat, export};
-pub use import::{DynamicsFiles, DynamicsFormat};
+pub use import::{DynamicsFiles, DynamicsFormat, Room};
 pub use recorder::Recorder;
 pub use store::{
     EpochChunk, EpochReader, EpochRow, epoch_folders, is_canonical_number, write_epoch,

@@ -237,7 +237,8 @@ pub(super) fn read_all(folder: &Path, n_epochs: Option<usize>) -> Result<Trainin
                 dynamics.put(epoch, position, &recorded).map_err(differs)?;
             }
         }
-        if let Some(guid) = dynamics.gap(epoch) {
+        if let Some(position) = dynamics.gap(epoch) {
+            let guid = dynamics.guid(position);
             return Err(differs(format!(
                 "it lacks `{guid}`, which another epoch has"
             )));

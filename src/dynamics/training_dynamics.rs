@@ -108,6 +108,11 @@ impl Builder {
         }
     }
 
+    /// With a number of classes that does not depend on the first row.
+    pub fn with_classes(self, n_classes: Option<usize>) -> Self {
+        Self { n_classes, ..self }
+    }
+
     /// The number of examples so far.
     pub fn len(&self) -> usize {
         self.examples.len()
@@ -138,11 +143,18 @@ impl Builder {
 
     /// The position of the row's example, if it is known; what is wrong with the row, if anything
     /// is.
-    pub fn known_position(&self, row: &Row<'_>) -> Result<Option<u32>, String> {
+    fn known_position(&self, row: &Row<'_>) -> Result<Option<u32>, String> {
         let Some((position, gold)) = self.positions.get(row.guid) else {
             return Ok(None);
         };
         self.check(row, gold).map(|()| Some(position))
+    }
+
+    /// The position of a row of an epoch that may not have new examples; what is wrong with the
+    /// row, if anything is.
+    pub fn position_in_later_epoch(&self, row: &Row<'_>) -> Result<u32, String> {
+        let unknown = || format!("`{}` is not in the first epoch", row.guid);
+        self.known_position(row)?.ok_or_else(unknown)
     }
 
     /// What is wrong with a row of an example whose gold label is known, if anything is.
@@ -192,17 +204,26 @@ impl Builder {
         self.epochs.push(values);
     }
 
-    /// The first example that an epoch lacks.
-    pub fn gap(&self, epoch: usize) -> Option<&str> {
+    /// The position of the first example that an epoch lacks.
+    pub fn gap(&self, epoch: usize) -> Option<usize> {
         // An epoch without any row is not there.
         let epoch = self.epochs.get(epoch);
         let n_classes = self.n_classes?;
-        let missing = self
-            .examples
-            .iter()
-            .enumerate()
-            .find(|(position, _)| epoch.is_none_or(|epoch| !epoch.has(position * n_classes)));
-        missing.map(|(_, example)| example.guid.as_str())
+        let lacks = |position: &usize| epoch.is_none_or(|epoch| !epoch.has(position * n_classes));
+        (0..self.examples.len()).find(lacks)
+    }
+
+    /// The id of the example at a position.
+    pub fn guid(&self, position: usize) -> &str {
+        &self.examples[position].guid
+    }
+
+    /// About how many bytes the examples take, and their values in so many epochs.
+    pub fn n_bytes(&self, n_epochs: usize) -> usize {
+        /// What is known of an example, its id, and its slot in the table of ids.
+        const PER_EXAMPLE: usize = size_of::<RecordedExample>() + 32 + 64;
+        let n_values = n_epochs * self.n_classes.unwrap_or(0);
+        self.examples.len() * (PER_EXAMPLE + n_values * size_of::<f64>())
     }
 
     /// The number of epochs so far.

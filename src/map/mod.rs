@@ -16,7 +16,7 @@ pub use signals::{Accumulator, Forgetfulness, Signals, Variability};
 pub use table::{MapFile, MapTable, map_table, read_map, read_map_column, write_map};
 
 use crate::dynamics::{
-    DynamicsFiles, EpochChunk, EpochReader, RecordedExample, TrainingDynamics, ValueKind,
+    DynamicsFiles, EpochChunk, EpochReader, RecordedExample, Room, TrainingDynamics, ValueKind,
     epoch_folders, is_canonical_number,
 };
 use crate::error::{Error, ErrorKind, Problem, Result};
@@ -66,7 +66,7 @@ pub fn map_of_dynamics(
     };
     let mut points = Vec::new();
     let files = DynamicsFiles::Enginora(folder.to_owned());
-    let n_epochs = map_in_parts(&files, options, |mut part| {
+    let n_epochs = map_in_parts(&files, options, Room::beside(folder), |mut part| {
         points.append(&mut part);
         Ok(())
     })?;
@@ -77,7 +77,7 @@ pub fn map_of_dynamics(
 /// part to `take`; the number of epochs.
 ///
 /// The epochs of a run of ours are read side by side, with memory for one chunk of each; what
-/// other programs wrote is read as a whole.
+/// other programs wrote is read as [`DynamicsFiles::read_in_parts`] says.
 ///
 /// # Errors
 /// A missing folder or file, a `burn_out` of 0, epochs that do not hold the same examples (ours:
@@ -86,6 +86,7 @@ pub fn map_of_dynamics(
 pub fn map_in_parts(
     files: &DynamicsFiles,
     options: MapOptions,
+    room: Room<'_>,
     mut take: impl FnMut(Vec<Point>) -> Result<()>,
 ) -> Result<usize> {
     if let DynamicsFiles::Enginora(folder) = files {
@@ -95,19 +96,21 @@ pub fn map_in_parts(
         let problem = Problem::new("a burn-out of 0 leaves no epoch");
         return Err(Error::new(ErrorKind::Usage, problem));
     }
-    let mut dynamics = files.read(options.burn_out)?;
-    let mut examples = std::mem::take(&mut dynamics.examples);
-    for (part, examples) in examples.chunks_mut(POINTS_PER_PART).enumerate() {
-        let first = part * POINTS_PER_PART;
-        let examples = examples.par_iter_mut().map(std::mem::take).enumerate();
-        let points = examples.map_init(Accumulator::default, |accumulator, (i, example)| {
-            let gold = example.gold as usize;
-            let signals = signals_of(&dynamics, first + i, gold, options.variability, accumulator);
-            Point { example, signals }
-        });
-        take(points.collect())?;
-    }
-    Ok(dynamics.epochs.len())
+    files.read_in_parts(options.burn_out, room, &mut |mut dynamics| {
+        let mut examples = std::mem::take(&mut dynamics.examples);
+        for (part, examples) in examples.chunks_mut(POINTS_PER_PART).enumerate() {
+            let first = part * POINTS_PER_PART;
+            let examples = examples.par_iter_mut().map(std::mem::take).enumerate();
+            let points = examples.map_init(Accumulator::default, |accumulator, (i, example)| {
+                let gold = example.gold as usize;
+                let variability = options.variability;
+                let signals = signals_of(&dynamics, first + i, gold, variability, accumulator);
+                Point { example, signals }
+            });
+            take(points.collect())?;
+        }
+        Ok(())
+    })
 }
 
 /// The signals of the example at `position`; the accumulator lends its room.

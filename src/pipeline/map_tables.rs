@@ -8,7 +8,7 @@ use std::thread::ScopedJoinHandle;
 use serde_json::Value;
 
 use crate::data::TableWriter;
-use crate::dynamics::DynamicsFiles;
+use crate::dynamics::{DynamicsFiles, Room};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 use crate::map::{
@@ -46,7 +46,7 @@ pub(super) fn write_tables(
             })
             .unzip();
         let mut failed = None;
-        let made = map_in_parts(files, options, |points| {
+        let made = map_in_parts(files, options, Room::beside(output), |points| {
             see(&points);
             let part = Some(Arc::new(points));
             let mut sent = senders.iter().map(|sender| sender.send(part.clone()));

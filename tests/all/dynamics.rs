@@ -9,10 +9,10 @@ use arrow_array::types::Float16Type;
 use arrow_array::{ArrayRef, Float16Array, Int64Array, ListArray, RecordBatch, StringArray};
 use enginora_rs::data::{Column, Table};
 use enginora_rs::dynamics::{
-    DynamicsFiles, DynamicsFormat, ExportFormat, RecordedExample, TrainingDynamics, ValueKind,
-    export, write_epoch,
+    DynamicsFiles, DynamicsFormat, ExportFormat, RecordedExample, Room, TrainingDynamics,
+    ValueKind, export, write_epoch,
 };
-use enginora_rs::error::ErrorKind;
+use enginora_rs::error::{ErrorKind, Result};
 use enginora_rs::map::{
     MapOptions, Point, Variability, map_in_parts, write_td_metrics, write_trustai_header,
     write_trustai_rows,
@@ -33,13 +33,16 @@ fn read(path: &Path) -> TrainingDynamics {
 
 fn points(path: &Path) -> Vec<Point> {
     let files = DynamicsFiles::find(path, None).unwrap();
+    points_in(&files, Room::beside(path)).unwrap()
+}
+
+fn points_in(files: &DynamicsFiles, room: Room<'_>) -> Result<Vec<Point>> {
     let mut points = Vec::new();
-    map_in_parts(&files, PLAIN, |mut part| {
+    map_in_parts(files, PLAIN, room, |mut part| {
         points.append(&mut part);
         Ok(())
-    })
-    .unwrap();
-    points
+    })?;
+    Ok(points)
 }
 
 #[track_caller]
@@ -308,7 +311,12 @@ fn only_the_epochs_that_are_read_must_be_there() {
             burn_out: Some(2),
             ..PLAIN
         };
-        assert_eq!(map_in_parts(&files, two, |_| Ok(())).unwrap(), 2, "{name}");
+        let room = Room::beside(scratch.path());
+        assert_eq!(
+            map_in_parts(&files, two, room, |_| Ok(())).unwrap(),
+            2,
+            "{name}"
+        );
         for n_epochs in [None, Some(3)] {
             let error = files.read(n_epochs).unwrap_err();
             let shown = scratch.shown(&error);
@@ -425,6 +433,58 @@ fn the_order_of_rows_in_later_epochs_changes_nothing() {
         scratch.write(&name, lines.concat());
     }
     assert_eq!(points(scratch.path()), before);
+}
+
+/// What is made of files with memory for next to nothing is what is made of them in memory, be it
+/// a map or an error; and no other file is left.
+#[track_caller]
+fn is_the_same_with_little_memory(scratch: &Scratch) {
+    let files = DynamicsFiles::find(scratch.path(), None).unwrap();
+    let folder = scratch.at("room");
+    std::fs::create_dir_all(&folder).unwrap();
+    let whole = points_in(&files, Room::beside(&folder));
+    for most_bytes in [1_000, 5_000] {
+        let room = Room {
+            most_bytes,
+            folder: &folder,
+        };
+        match (&whole, points_in(&files, room)) {
+            (Ok(whole), got) => assert!(got.unwrap() == *whole),
+            (Err(whole), got) => assert_eq!(got.unwrap_err().to_string(), whole.to_string()),
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn lines_that_outgrow_memory_give_the_same_map_and_the_same_errors() {
+    let kinds = [
+        (ValueKind::Logits, ExportFormat::Allenai),
+        (ValueKind::Probabilities, ExportFormat::Trustai),
+    ];
+    for (kind, format) in kinds {
+        let scratch = Scratch::new();
+        let written = export(&sample(kind, 60, 3), format, scratch.path()).unwrap();
+        let last = written.last().unwrap();
+        let text = std::fs::read_to_string(last).unwrap();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let check = |lines: &[&str]| {
+            std::fs::write(last, lines.concat()).unwrap();
+            is_the_same_with_little_memory(&scratch);
+        };
+        // The last epoch's lines in another order, one that is missing, one more, changed ones.
+        let n = lines.len();
+        let mut turned = lines.clone();
+        turned[n - 60..].reverse();
+        check(&turned);
+        check(&lines[..n - 2]);
+        check(&[&lines[..], &lines[n - 5..n - 3]].concat());
+        check(&[&lines[..n - 9], &[lines[n - 20]], &lines[n - 9..]].concat());
+        for (from, to) in [(":0", ":1"), ("guid\":", "guid\":1"), ("[", "[0.5,")] {
+            let changed = lines[n - 30].replacen(from, to, 1);
+            check(&[&lines[..n - 30], &[changed.as_str()], &lines[n - 29..]].concat());
+        }
+    }
 }
 
 #[test]

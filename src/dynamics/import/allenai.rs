@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
+use super::gathering::{Coverage, Import, Room, Rules};
 use super::{EpochFiles, required};
-use crate::dynamics::lines::{Fields, Rows, read_lines};
+use crate::dynamics::lines::{Fields, Refusal, Rows, read_lines};
 use crate::dynamics::scanner::{Fault, Scanner};
 use crate::dynamics::training_dynamics::{Builder, EpochValues, TrainingDynamics, ValueKind};
 use crate::error::Result;
@@ -18,36 +19,62 @@ pub(super) const FILES: EpochFiles = EpochFiles {
 };
 
 /// Reads the epochs, which must hold the same examples: first the first one, which says which
-/// examples there are, then the others beside one another.
+/// examples there are, then, where memory holds them, the others beside one another; and hands
+/// them over as [`super::DynamicsFiles::read_in_parts`] says.
 ///
 /// # Errors
-/// A file that cannot be read, a line that is no record of its epoch, an example that is there
-/// twice, missing or changed.
-pub(super) fn read(files: &[PathBuf]) -> Result<TrainingDynamics> {
-    let mut dynamics = Builder::new(ValueKind::Logits);
-    read_epoch(files, 0, |parts| add_rows(&mut dynamics, parts))?;
-    super::check_epoch(&dynamics, 0, &files[0])?;
-    let later: Vec<Result<EpochValues>> = (1..files.len())
+/// A file that cannot be read or written, a line that is no record of its epoch, an example that is
+/// there twice, missing or changed, what `take` says.
+pub(super) fn read(
+    files: &[PathBuf],
+    room: Room<'_>,
+    take: &mut dyn FnMut(TrainingDynamics) -> Result<()>,
+) -> Result<usize> {
+    let rules = Rules {
+        kind: ValueKind::Logits,
+        files,
+        n_epochs: None,
+        room,
+    };
+    let mut import = Import::new(&rules);
+    read_epoch(files, 0, |parts| import.add(Some(0), parts))?;
+    if let Some(dynamics) = import.in_memory() {
+        super::check_epoch(dynamics, 0, &files[0])?;
+        read_later_epochs(dynamics, files)?;
+    } else {
+        for epoch in 1..files.len() {
+            read_epoch(files, epoch, |parts| import.add(Some(epoch), parts))?;
+        }
+    }
+    let judge = |coverage: &Coverage| match coverage.complete() {
+        (n, guid) if n < files.len() => Err(super::gap_in_epoch(n, guid, &files[n])),
+        _ => Ok(files.len()),
+    };
+    import.finish(judge, take)
+}
+
+/// Reads all epochs but the first, which is there, into memory.
+fn read_later_epochs(dynamics: &mut Builder, files: &[PathBuf]) -> Result<()> {
+    let epochs: Vec<Result<EpochValues>> = (1..files.len())
         .into_par_iter()
         .map(|epoch| {
             let mut values = dynamics.new_epoch();
             read_epoch(files, epoch, |parts| {
-                put_rows(&dynamics, &mut values, parts)
+                Ok(put_rows(dynamics, &mut values, parts)?)
             })?;
             Ok(values)
         })
         .collect();
-    for (values, (epoch, path)) in later.into_iter().zip(files.iter().enumerate().skip(1)) {
+    for values in epochs {
         dynamics.push_epoch(values?);
-        super::check_epoch(&dynamics, epoch, path)?;
     }
-    Ok(dynamics.finish())
+    Ok(())
 }
 
 fn read_epoch(
     files: &[PathBuf],
     epoch: usize,
-    take: impl FnMut(&[Rows<'_>]) -> Result<(), Fault>,
+    take: impl FnMut(&[Rows<'_>]) -> Result<(), Refusal>,
 ) -> Result<()> {
     let key = format!("logits_epoch_{epoch}");
     read_lines(
@@ -57,31 +84,19 @@ fn read_epoch(
     )
 }
 
-/// Adds rows of the first epoch; what is wrong with one, if anything is, and where it begins.
-fn add_rows(dynamics: &mut Builder, parts: &[Rows<'_>]) -> Result<(), Fault> {
-    for (at, row) in parts.iter().flat_map(Rows::iter) {
-        dynamics
-            .position(&row)
-            .and_then(|position| dynamics.put(0, position, &row))
-            .map_err(|message| Fault { at, message })?;
-    }
-    Ok(())
-}
-
 /// Puts rows of a later epoch into its values; what is wrong with one, if anything is, and where
 /// it begins.
 fn put_rows(dynamics: &Builder, values: &mut EpochValues, parts: &[Rows<'_>]) -> Result<(), Fault> {
     // Looking ids up is most of the work, so all threads do it.
     let find = |part: &Rows<'_>| {
         let rows = part.iter();
-        rows.map(|(_, row)| dynamics.known_position(&row)).collect()
+        rows.map(|(_, row)| dynamics.position_in_later_epoch(&row))
+            .collect()
     };
-    let positions: Vec<Vec<Result<Option<u32>, String>>> = parts.par_iter().map(find).collect();
+    let positions: Vec<Vec<Result<u32, String>>> = parts.par_iter().map(find).collect();
     let rows = parts.iter().flat_map(Rows::iter);
     for ((at, row), position) in rows.zip(positions.into_iter().flatten()) {
-        let unknown = || format!("`{}` is not in the first epoch", row.guid);
         position
-            .and_then(|position| position.ok_or_else(unknown))
             .and_then(|position| values.put(position, &row))
             .map_err(|message| Fault { at, message })?;
     }

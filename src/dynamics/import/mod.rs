@@ -9,14 +9,18 @@
 
 mod allenai;
 mod cleanlab;
+mod gathering;
 mod long_table;
+mod partitions;
 mod trustai;
 
 use std::path::{Path, PathBuf};
 
+pub use gathering::Room;
+
 use super::scanner::{Fault, Scanner};
 use super::training_dynamics::{Builder, TrainingDynamics};
-use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::error::{Error, Problem, Result};
 
 /// Who wrote dynamics, and so how they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +81,7 @@ impl DynamicsFiles {
     /// scripts, too.
     ///
     /// # Errors
-    /// Nothing there ([`ErrorKind::MissingInput`]); nothing of the format, or of any.
+    /// Nothing there ([`crate::error::ErrorKind::MissingInput`]); nothing of the format, or of any.
     pub fn find(path: &Path, format: Option<DynamicsFormat>) -> Result<Self> {
         let kind = std::fs::metadata(path).map_err(|e| Error::reading(path, &e))?;
         let formats = match &format {
@@ -126,8 +130,8 @@ impl DynamicsFiles {
             .unwrap_or(Path::new("."))
     }
 
-    /// Reads all, or the first `n_epochs` epochs (at least 1); what comes after those does not
-    /// matter.
+    /// Reads all, or the first `n_epochs` epochs (at least 1), into memory; what comes after those
+    /// does not matter.
     ///
     /// # Errors
     /// Files that cannot be read or are not what they should be: with the file and, where there
@@ -135,10 +139,44 @@ impl DynamicsFiles {
     pub fn read(&self, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
         match self {
             Self::Enginora(folder) => super::store::read_all(folder, n_epochs),
-            Self::Allenai(files) => allenai::read(allenai::FILES.first(files, n_epochs)?),
-            Self::Trustai(path) => trustai::read(path, n_epochs),
             Self::Cleanlab(files) => cleanlab::read(cleanlab::FILES.first(files, n_epochs)?),
             Self::Table(path) => long_table::read(path, n_epochs),
+            Self::Allenai(_) | Self::Trustai(_) => {
+                let mut whole = None;
+                self.read_in_parts(n_epochs, Room::unlimited(), &mut |dynamics| {
+                    whole = Some(dynamics);
+                    Ok(())
+                })?;
+                Ok(whole.expect("what is read into memory is one part"))
+            }
+        }
+    }
+
+    /// Reads the same for whoever needs one example at a time: all at once, or, where `room` is too
+    /// small for that, in parts whose examples follow one another; the number of epochs.
+    ///
+    /// Lines, which are in any order, go to files where they take too much memory. Long tables and
+    /// cleanlab's arrays are read as a whole.
+    ///
+    /// # Errors
+    /// As [`DynamicsFiles::read`]; a file that cannot be written; what `take` says.
+    pub fn read_in_parts(
+        &self,
+        n_epochs: Option<usize>,
+        room: Room<'_>,
+        take: &mut dyn FnMut(TrainingDynamics) -> Result<()>,
+    ) -> Result<usize> {
+        match self {
+            Self::Allenai(files) => {
+                allenai::read(allenai::FILES.first(files, n_epochs)?, room, take)
+            }
+            Self::Trustai(path) => trustai::read(path, n_epochs, room, take),
+            Self::Enginora(_) | Self::Cleanlab(_) | Self::Table(_) => {
+                let dynamics = self.read(n_epochs)?;
+                let n_epochs = dynamics.epochs.len();
+                take(dynamics)?;
+                Ok(n_epochs)
+            }
         }
     }
 }
@@ -301,14 +339,12 @@ fn check_epoch(dynamics: &Builder, epoch: usize, path: &Path) -> Result<()> {
     }
     match dynamics.gap(epoch) {
         None => Ok(()),
-        Some(guid) => {
-            let message = format!("epoch {epoch} lacks `{guid}`, which another epoch has");
-            let hint =
-                "every epoch must hold every example; `--burn-out N` reads the first N epochs only";
-            Err(Error::new(
-                ErrorKind::Data,
-                Problem::new(message).in_file(path).hint(hint),
-            ))
-        }
+        Some(position) => Err(gap_in_epoch(epoch, dynamics.guid(position), path)),
     }
+}
+
+fn gap_in_epoch(epoch: usize, guid: &str, path: &Path) -> Error {
+    let message = format!("epoch {epoch} lacks `{guid}`, which another epoch has");
+    let hint = "every epoch must hold every example; `--burn-out N` reads the first N epochs only";
+    Error::data(Problem::new(message).in_file(path).hint(hint))
 }

@@ -7,68 +7,66 @@
 //! prediction is the lowest of them, whatever `pred_label` and `correct` say: another program may
 //! break ties in its own way, and a printed probability does not show how it did.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::gathering::{Coverage, Import, Room, Rules};
 use super::required;
-use crate::dynamics::lines::{Fields, Rows, read_lines};
+use crate::dynamics::lines::{Fields, read_lines};
 use crate::dynamics::scanner::{Fault, Scanner};
-use crate::dynamics::training_dynamics::{Builder, TrainingDynamics, ValueKind};
+use crate::dynamics::training_dynamics::{TrainingDynamics, ValueKind};
 use crate::error::{Error, Problem, Result};
 use crate::metrics::argmax;
 
 /// How far a line's `label_probs` may be from its `probs`, which are the same numbers.
 const ROUNDING: f64 = 1e-6;
 
-/// Reads a log, and no more than the first `n_epochs` evaluations of it.
+/// Reads a log, and no more than the first `n_epochs` evaluations of it, and hands it over as
+/// [`super::DynamicsFiles::read_in_parts`] says.
 ///
 /// # Errors
-/// A file that cannot be read; a line that is no record, or says different things of one example;
-/// an example that was evaluated less often than the others.
-pub(super) fn read(path: &Path, n_epochs: Option<usize>) -> Result<TrainingDynamics> {
-    let mut dynamics = Builder::new(ValueKind::Probabilities);
-    let mut n_evaluations: Vec<usize> = Vec::new();
-    read_lines(path, read_line, |parts| {
-        for (at, row) in parts.iter().flat_map(Rows::iter) {
-            let wrong = |message| Fault { at, message };
-            let position = dynamics.position(&row).map_err(wrong)?;
-            n_evaluations.resize(dynamics.len(), 0);
-            let epoch = &mut n_evaluations[position as usize];
-            if n_epochs.is_none_or(|n| *epoch < n) {
-                dynamics.put(*epoch, position, &row).map_err(wrong)?;
-            }
-            *epoch += 1;
-        }
-        Ok(())
-    })?;
-    if dynamics.len() == 0 {
+/// A file that cannot be read or written; a line that is no record, or says different things of one
+/// example; an example that was evaluated less often than the others; what `take` says.
+pub(super) fn read(
+    path: &PathBuf,
+    n_epochs: Option<usize>,
+    room: Room<'_>,
+    take: &mut dyn FnMut(TrainingDynamics) -> Result<()>,
+) -> Result<usize> {
+    let rules = Rules {
+        kind: ValueKind::Probabilities,
+        files: std::slice::from_ref(path),
+        n_epochs,
+        room,
+    };
+    let mut import = Import::new(&rules);
+    read_lines(path, read_line, |parts| import.add(None, parts))?;
+    if import
+        .in_memory()
+        .is_some_and(|dynamics| dynamics.len() == 0)
+    {
         return Err(Error::data(
             Problem::new("the file holds no example").in_file(path),
         ));
     }
-    leave_out_an_unfinished_evaluation(&mut dynamics, path)?;
-    Ok(dynamics.finish())
+    import.finish(|coverage| n_finished_evaluations(coverage, path), take)
 }
 
-fn leave_out_an_unfinished_evaluation(dynamics: &mut Builder, path: &Path) -> Result<()> {
-    let n_epochs = dynamics.n_epochs();
-    let is_complete = |epoch: usize| dynamics.gap(epoch).is_none();
-    match (0..n_epochs).find(|epoch| !is_complete(*epoch)) {
-        None => Ok(()),
-        Some(last) if last > 0 && last + 1 == n_epochs => {
+/// How many evaluations have every example; a last one that lacks some is left out.
+fn n_finished_evaluations(coverage: &Coverage, path: &Path) -> Result<usize> {
+    let n_epochs = coverage.n_epochs;
+    match coverage.complete() {
+        (n_complete, _) if n_complete == n_epochs => Ok(n_epochs),
+        (last, guid) if last > 0 && last + 1 == n_epochs => {
             tracing::warn!(
-                "{}: evaluation {} lacks examples, `{}` among them, and is left out",
+                "{}: evaluation {} lacks examples, `{guid}` among them, and is left out",
                 path.display(),
                 last + 1,
-                dynamics.gap(last).unwrap_or_default()
             );
-            dynamics.truncate(last);
-            Ok(())
+            Ok(last)
         }
-        Some(epoch) => {
-            let message = format!(
-                "`{}` was evaluated {epoch} times, another example {n_epochs} times",
-                dynamics.gap(epoch).unwrap_or_default()
-            );
+        (epoch, guid) => {
+            let message =
+                format!("`{guid}` was evaluated {epoch} times, another example {n_epochs} times");
             let hint = "each evaluation must have a line for every example; only the last one may be unfinished";
             Err(Error::data(Problem::new(message).in_file(path).hint(hint)))
         }
