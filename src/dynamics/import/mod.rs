@@ -147,7 +147,7 @@ impl DynamicsFiles {
                     whole = Some(dynamics);
                     Ok(())
                 })?;
-                Ok(whole.expect("what is read into memory is one part"))
+                whole.ok_or_else(|| Error::internal("dynamics in memory came in no part"))
             }
         }
     }
