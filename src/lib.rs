@@ -17,7 +17,7 @@
 //! | [`dynamics`] | the recorder, a callback, and its files: one per epoch; other programs' dynamics in and out |
 //! | [`map`] | dynamics to a [`map::DataMap`]: confidence, variability, correctness and more; how likely labels are wrong |
 //! | [`select`] | selectors: a data set, and a map where one is asked for, to a subset; rules: a map alone to picks |
-//! | [`report`] | pictures of maps: the paper's figure, any two signals |
+//! | [`report`] | pictures: the paper's figure of a map, any two signals, scores of subsets by their size |
 //! | [`pipeline`] | each command as one function, and the reports to trackers; the only module that sees all others |
 //! | [`cli`] | arguments in, exit code out |
 //!

@@ -9,7 +9,8 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::types::{ClassWeights, CurriculumOrder, HasHeader, MetricConfig};
+use super::data::HasHeader;
+use super::types::{ClassWeights, CurriculumOrder, MetricConfig};
 
 /// One thing, or a list of them.
 #[derive(Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@
 //! [`types`].
 
 mod checks;
+mod data;
 mod experiment;
 mod forms;
 mod fraction;
@@ -24,6 +25,7 @@ mod tracking;
 pub mod types;
 mod yaml;
 
+pub use data::{DataConfig, HasHeader, LabelNoiseConfig, LabelNoiseKind, Quoting};
 pub use experiment::{Budget, Experiment, ExperimentConfig, Seeds, SelectionConfig, SubsetRule};
 pub use forms::DatasetPath;
 pub use fraction::Fraction;

@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use super::types::{Config, DataConfig, SectionColumns};
+use super::data::DataConfig;
+use super::types::{Config, SectionColumns};
 
 /// The extensions of the formats in which maps and predictions can be written.
 pub const TABLE_EXTENSIONS: [&str; 5] = ["parquet", "csv", "tsv", "jsonl", "pickle"];
