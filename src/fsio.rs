@@ -4,11 +4,21 @@
 //! renamed; then the folder is synced. A reader sees the old file or the new one, never half
 //! of one, whenever the machine stops.
 
+pub mod faults;
+mod lock;
+mod output;
+
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Error, ErrorKind, Problem, Result};
+use faults::{Operation, before};
+pub use lock::{FolderLock, Sharing};
+pub use output::{FileWriter, Output, finish};
 
 /// Writes `path` through `fill`, all or nothing; missing parent folders are made.
 ///
@@ -20,27 +30,47 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 /// [`crate::error::ErrorKind::Io`] where writing, syncing or renaming fails.
 pub fn write_atomically(
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+    fill: impl FnOnce(&mut FileWriter) -> Result<()>,
 ) -> Result<()> {
-    let folder = parent_of(path);
-    create_folder(folder)?;
+    create_folder(parent_of(path))?;
     let temporary = temporary_name(path);
-    let file = File::create(&temporary).map_err(|e| Error::creating(path, &e))?;
-    let written = (|| {
-        let mut writer = BufWriter::with_capacity(1 << 16, file);
+    let written = create_as(&temporary, path).and_then(|mut writer| {
         fill(&mut writer)?;
-        let file = writer
-            .into_inner()
-            .map_err(|e| Error::writing(path, e.error()))?;
-        file.sync_all().map_err(|e| Error::writing(path, &e))?;
-        fs::rename(&temporary, path).map_err(|e| Error::writing(path, &e))
-    })();
+        finish(writer, path)?;
+        rename_only(&temporary, path).map_err(|e| Error::writing(path, &e))
+    });
     if written.is_err() {
         // The first error is the one to report; a temporary file left behind harms nobody.
         let _ = fs::remove_file(&temporary);
         return written;
     }
-    sync_folder(folder)
+    sync_folder(parent_of(path))
+}
+
+/// Makes the file `path`, or empties the one that is there, to be written and then given to
+/// [`finish`]. Only for what nobody reads before it is whole: everything else is written by
+/// [`write_atomically`].
+///
+/// # Errors
+/// [`crate::error::ErrorKind::CannotCreate`] where that is not possible.
+pub fn create(path: &Path) -> Result<FileWriter> {
+    create_as(path, path)
+}
+
+fn create_as(path: &Path, name: &Path) -> Result<FileWriter> {
+    let output = Output::create(path).map_err(|e| Error::creating(name, &e))?;
+    Ok(BufWriter::with_capacity(1 << 16, output))
+}
+
+/// Opens `path` to be written at its end; it is made where it is not there. For logs: nothing is
+/// synced.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::CannotCreate`] where that is not possible.
+pub fn append(path: &Path) -> Result<File> {
+    before(Operation::Create)
+        .and_then(|()| File::options().append(true).create(true).open(path))
+        .map_err(|e| Error::creating(path, &e))
 }
 
 /// Writes `bytes` to `path`, all or nothing; see [`write_atomically`].
@@ -62,9 +92,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// [`crate::error::ErrorKind::CannotCreate`] where it cannot be made for another reason,
 /// [`crate::error::ErrorKind::Io`] where it cannot be written.
 pub fn create_exclusively(path: &Path, bytes: &[u8]) -> Result<bool> {
-    match File::create_new(path) {
-        Ok(mut file) => file
-            .write_all(bytes)
+    match before(Operation::Create).and_then(|()| File::create_new(path)) {
+        Ok(mut file) => before(Operation::Write(path))
+            .and_then(|()| file.write_all(bytes))
             .map(|()| true)
             .map_err(|e| Error::writing(path, &e)),
         Err(e) if e.kind() == IoErrorKind::AlreadyExists => Ok(false),
@@ -72,12 +102,34 @@ pub fn create_exclusively(path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
-/// Makes a folder and its parents.
+/// Makes a folder and its parents, as durable as the files in it.
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::CannotCreate`] where that is not possible.
 pub fn create_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|e| Error::creating(path, &e))
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    if missing.is_empty() && path.is_dir() {
+        return Ok(());
+    }
+    before(Operation::CreateFolder)
+        .and_then(|()| fs::create_dir_all(path))
+        .map_err(|e| Error::creating(path, &e))?;
+    missing
+        .into_iter()
+        .try_for_each(|folder| sync_folder(parent_of(folder)))
+}
+
+/// Makes the folder `path` in one that is there, unless it is there; whether it was made.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::CannotCreate`] where that is not possible.
+pub fn create_folder_exclusively(path: &Path) -> Result<bool> {
+    match before(Operation::CreateFolder).and_then(|()| fs::create_dir(path)) {
+        Ok(()) => sync_folder(parent_of(path)).map(|()| true),
+        Err(e) if e.kind() == IoErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(Error::creating(path, &e)),
+    }
 }
 
 /// Reads a whole file.
@@ -85,7 +137,107 @@ pub fn create_folder(path: &Path) -> Result<()> {
 /// # Errors
 /// [`crate::error::ErrorKind::MissingInput`] where it is not there, [`crate::error::ErrorKind::Io`] otherwise.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| Error::reading(path, &e))
+    before(Operation::Read)
+        .and_then(|()| fs::read(path))
+        .map_err(|e| Error::reading(path, &e))
+}
+
+/// Opens a file to be read.
+///
+/// # Errors
+/// As [`read`].
+pub fn open(path: &Path) -> Result<File> {
+    before(Operation::Read)
+        .and_then(|()| File::open(path))
+        .map_err(|e| Error::reading(path, &e))
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// `text` with its SHA-256 in a line before it.
+pub fn with_checksum(text: &str) -> String {
+    format!("{}\n{text}", hexadecimal(&Sha256::digest(text)))
+}
+
+/// What [`with_checksum`] was given, if it is still that.
+pub fn without_checksum(bytes: &[u8]) -> Option<&str> {
+    let (hash, text) = str::from_utf8(bytes).ok()?.split_once('\n')?;
+    (hash == hexadecimal(&Sha256::digest(text))).then_some(text)
+}
+
+/// Gives a file or a folder the name `to`; what had it before is gone, unless that is a folder
+/// which holds something.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Io`] where that is not possible.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    rename_only(from, to).map_err(|e| Error::writing(to, &e))?;
+    sync_folder(parent_of(to))
+}
+
+/// The name is not durable yet.
+fn rename_only(from: &Path, to: &Path) -> io::Result<()> {
+    before(Operation::Rename(from, to))?;
+    fs::rename(from, to)
+}
+
+/// Removes a file or a link, if it is there.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Io`] where that is not possible.
+pub fn remove_file(path: &Path) -> Result<()> {
+    removed(path, |path| fs::remove_file(path))
+}
+
+/// Removes a folder with everything in it, if it is there.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Io`] where that is not possible.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    removed(path, |path| fs::remove_dir_all(path))
+}
+
+fn removed(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+    match before(Operation::Remove).and_then(|()| remove(path)) {
+        Err(e) if !matches!(e.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory) => {
+            Err(Error::writing(path, &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a process that was killed left half made in `folder`: everything with a
+/// temporary name of ours. No other process may be writing there.
+///
+/// # Errors
+/// A folder that cannot be read, or something in it that cannot be removed.
+pub fn remove_temporaries(folder: &Path) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(|e| Error::reading(folder, &e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| Error::reading(folder, &e))?.path();
+        let is_folder = path.is_dir() && !path.is_symlink();
+        match (is_temporary(&path), is_folder) {
+            (true, true) => remove_folder(&path)?,
+            (true, false) => remove_file(&path)?,
+            (false, _) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is one of [`temporary_name`].
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
+    let number = stem.and_then(|stem| stem.rsplit_once('.')).map(|(_, n)| n);
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Makes `link` show `target` (a file or folder), replacing what an earlier call showed there.
@@ -139,8 +291,9 @@ fn show_as_link(target: &Path, link: &Path) -> io::Result<()> {
     let temporary = temporary_name(link);
     // One that a killed process with our number left behind.
     let _ = fs::remove_file(&temporary);
+    before(Operation::Create)?;
     symlink(&relative_to(target, &folder), &temporary)?;
-    fs::rename(&temporary, link).inspect_err(|_| {
+    rename_only(&temporary, link).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })
 }
@@ -148,6 +301,7 @@ fn show_as_link(target: &Path, link: &Path) -> io::Result<()> {
 fn show_as_copy(target: &Path, copy: &Path) -> io::Result<()> {
     let temporary = temporary_name(copy);
     let copied = copy_all(target, &temporary).and_then(|()| {
+        before(Operation::Create)?;
         File::create(marker_of(copy))?;
         // A folder cannot be renamed onto another one that holds something.
         match copy.symlink_metadata() {
@@ -155,7 +309,7 @@ fn show_as_copy(target: &Path, copy: &Path) -> io::Result<()> {
             Ok(_) => fs::remove_file(copy)?,
             Err(_) => {}
         }
-        fs::rename(&temporary, copy)
+        rename_only(&temporary, copy)
     });
     copied.inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
@@ -173,7 +327,10 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
-    match File::open(folder).and_then(|f| f.sync_all()) {
+    match before(Operation::SyncFolder(folder))
+        .and_then(|()| File::open(folder))
+        .and_then(|f| f.sync_all())
+    {
         Err(e)
             if !matches!(
                 e.kind(),
@@ -193,7 +350,8 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
+/// The name in the same folder under which something is made that will be called `path`.
+pub fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
@@ -229,6 +387,7 @@ fn symlink(_target: &Path, _link: &Path) -> io::Result<()> {
 }
 
 fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    before(Operation::Create)?;
     if !from.is_dir() {
         fs::copy(from, to)?;
         return File::open(to)?.sync_all();

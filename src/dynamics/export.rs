@@ -1,7 +1,6 @@
 //! Dynamics in the files of other programs, so that these read what we recorded.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::import::later_epochs;
@@ -9,7 +8,7 @@ use super::npy;
 use super::training_dynamics::{RecordedExample, TrainingDynamics, ValueKind};
 use crate::data::{Column, Table};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::fsio;
+use crate::fsio::{self, FileWriter};
 use crate::metrics::{argmax, softmax_f64};
 
 /// Whose files dynamics are written as.
@@ -78,10 +77,7 @@ fn rows(
     dynamics.examples.iter().zip(values)
 }
 
-fn write_lines(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<()> {
+fn write_lines(path: &Path, fill: impl FnOnce(&mut FileWriter) -> io::Result<()>) -> Result<()> {
     fsio::write_atomically(path, |file| {
         fill(file).map_err(|e| Error::writing(path, &e))
     })

@@ -1,7 +1,6 @@
 //! Tables on disk, written a part at a time.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use parquet::arrow::ArrowWriter;
@@ -9,7 +8,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use crate::error::{Error, Result};
-use crate::fsio;
+use crate::fsio::{self, FileWriter};
 
 use super::{Column, Format, Table, pickle};
 
@@ -31,7 +30,7 @@ enum Kind<W: Write + Send> {
     Pickle(W, Table),
 }
 
-impl TableWriter<&mut BufWriter<File>> {
+impl TableWriter<&mut FileWriter> {
     /// Writes the table at `path`, all or nothing, in the format of the extension; `fill` hands
     /// over its parts.
     ///
@@ -39,7 +38,7 @@ impl TableWriter<&mut BufWriter<File>> {
     /// An extension that names no format, a file that cannot be written, `fill`'s own.
     pub fn write_file(
         path: &Path,
-        fill: impl FnOnce(&mut TableWriter<&mut BufWriter<File>>) -> Result<()>,
+        fill: impl FnOnce(&mut TableWriter<&mut FileWriter>) -> Result<()>,
     ) -> Result<()> {
         let format = Format::of(path)?;
         fsio::write_atomically(path, |file| {

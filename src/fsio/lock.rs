@@ -1,0 +1,64 @@
+//! Whose turn it is to write into a folder.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use super::faults::{Operation, before};
+use crate::error::{Error, ErrorKind, Problem, Result};
+
+/// The file that is locked; it stays, as one that is removed could be locked twice.
+const NAME: &str = ".lock";
+
+/// A lock on a folder, which the system gives up when the process ends, however it ends.
+#[derive(Debug)]
+pub struct FolderLock {
+    /// None where the file system has no locks.
+    _file: Option<File>,
+}
+
+/// Who else may have the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody.
+    Alone,
+    /// Those who share it, too, and see to it themselves that they do not disturb each other.
+    Shared,
+}
+
+impl FolderLock {
+    /// Locks a folder, which must be there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] where another process has it; [`ErrorKind::CannotCreate`] where no
+    /// file can be made in the folder.
+    pub fn take(folder: &Path, sharing: Sharing) -> Result<Self> {
+        let path = folder.join(NAME);
+        let file = before(Operation::Create)
+            .and_then(|()| {
+                let mut options = File::options();
+                options.create(true).truncate(false).write(true).open(&path)
+            })
+            .map_err(|e| Error::creating(&path, &e))?;
+        let locked = match sharing {
+            Sharing::Alone => file.try_lock(),
+            Sharing::Shared => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => {
+                let problem = Problem::new("another process is writing into this folder")
+                    .in_file(folder)
+                    .hint("wait until it has finished, or choose another output folder");
+                Err(Error::new(ErrorKind::InUse, problem))
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(
+                    "{}: this file system has no locks ({error}); see that no other process \
+                     writes there",
+                    folder.display()
+                );
+                Ok(Self { _file: None })
+            }
+        }
+    }
+}
