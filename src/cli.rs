@@ -17,7 +17,7 @@ use crate::map::{MapOptions, Variability};
 use crate::pipeline::{
     self, AuditOptions, ColumnNames, ConfigOptions, Console, DeviceChoice, ExperimentAction,
     ExperimentOptions, ExportOptions, MapCommandOptions, PlotOptions, PredictOptions,
-    SelectOptions, Shard,
+    SelectOptions, Shard, Start,
 };
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
@@ -44,6 +44,10 @@ enum Command {
         /// Where to compute: auto, cpu, cuda or cuda:N.
         #[arg(long, default_value = "auto")]
         device: DeviceChoice,
+        /// Go on with the latest run of the output folder that was stopped; without one a new run
+        /// starts, and where it is complete there is nothing to do.
+        #[arg(long)]
+        resume: bool,
     },
     /// Check everything that can be checked without training.
     Validate {
@@ -411,6 +415,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
+    pipeline::listen();
     crate::nn::keep_freed_memory();
     let console = Console::new(!cli.quiet);
     logging::start(cli.quiet, cli.verbose, &console);
@@ -425,7 +430,14 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, console: &Console) -> Result<()> {
     match command {
-        Command::Loop { config, device } => pipeline::run_loop(&config.into(), device, console),
+        Command::Loop {
+            config,
+            device,
+            resume,
+        } => {
+            let start = if resume { Start::Resume } else { Start::Anew };
+            pipeline::run_loop(&config.into(), start, device, console)
+        }
         Command::Validate { config } => pipeline::validate(&config.into()),
         Command::Audit {
             run,

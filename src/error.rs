@@ -33,10 +33,14 @@ pub enum ErrorKind {
     Integrity,
     /// The configuration is wrong: 78.
     Config,
+    /// A signal of this number stopped the process, after saving: 128 and the number, 130 for
+    /// SIGINT and 143 for SIGTERM.
+    Stopped(u8),
 }
 
 impl ErrorKind {
-    /// The process's exit code, from 2 to 78, after BSD's `sysexits.h`.
+    /// The process's exit code: from 2 to 78, after BSD's `sysexits.h`, or from 129 as shells have
+    /// it for signals.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Usage => 2,
@@ -48,6 +52,7 @@ impl ErrorKind {
             Self::InUse => 75,
             Self::Integrity => 76,
             Self::Config => 78,
+            Self::Stopped(signal) => 128 + signal,
         }
     }
 }

@@ -208,6 +208,8 @@ pub struct TrainingConfig {
     /// Optimizer steps between two reports of loss, learning rate and gradient norm.
     #[schemars(extend("minimum" = 1))]
     pub logging_steps: usize,
+    /// Optimizer steps between two checkpoints, which `loop --resume` goes on from; there is one at each epoch's end in any case. 0: no others.
+    pub save_steps: usize,
     /// The folder for `TensorBoard`'s event files, with a folder for each run in it; none: the run's own folder.
     pub logging_dir: Option<PathBuf>,
     /// The run's name in reports; none: the output folder's name and the run's number.
@@ -490,6 +492,7 @@ impl Default for TrainingConfig {
             output_dir: None,
             report_to: Vec::new(),
             logging_steps: 10,
+            save_steps: 500,
             logging_dir: None,
             run_name: None,
         }

@@ -95,6 +95,11 @@ impl EpochChunk {
     }
 }
 
+/// Where an epoch's file lies.
+pub(super) fn epoch_file(folder: &Path, epoch: usize) -> PathBuf {
+    folder.join(format!("epoch={epoch}")).join("part-0.parquet")
+}
+
 /// Writes one epoch, all or nothing: rows in the order of `indices`, which is ascending;
 /// `logits` is (N, C). `noisy_labels` as in [`EpochRow::noisy_label`], or none.
 ///
@@ -109,7 +114,7 @@ pub fn write_epoch(
     logits: &[f32],
     noisy_labels: Option<&[u32]>,
 ) -> Result<()> {
-    let path = folder.join(format!("epoch={epoch}")).join("part-0.parquet");
+    let path = epoch_file(folder, epoch);
     let n_classes = logits.len() / indices.len().max(1);
     let rows = logits.chunks_exact(n_classes.max(1));
     let lists = rows.map(|row| Some(row.iter().copied().map(Some)));

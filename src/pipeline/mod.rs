@@ -3,6 +3,7 @@
 //! This is the only module that sees all others.
 
 mod audit;
+mod begun;
 mod console;
 mod curriculum;
 #[cfg(feature = "hub")]
@@ -12,6 +13,7 @@ mod experiment;
 mod experiment_results;
 mod export;
 mod find_map;
+mod input_files;
 mod inputs;
 mod map;
 mod map_folder;
@@ -25,9 +27,11 @@ mod records;
 mod run_folder;
 mod select;
 mod selection_record;
+mod signals;
 mod slices;
 mod stability;
 mod stages;
+mod start;
 mod summary;
 mod tracking;
 mod training_run;
@@ -43,15 +47,19 @@ pub use map::{MapCommandOptions, run_map};
 pub use plot::{PlotOptions, run_plot};
 pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
 pub use select::{SelectOptions, run_select};
+pub use signals::listen;
+pub use start::Start;
 
 use crate::config::{LoadedConfig, SelectorSpec};
 use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::fsio::Sharing;
 use crate::select::Commands;
 use crate::train::Callback;
+use begun::Begun;
 use inputs::Inputs;
 use progress::Progress;
 use ready_model::ReadyModel;
-use run_folder::RunFolder;
+use start::{Found, OutputLock};
 use summary::print_text;
 use tracking::Tracking;
 use training_run::{recording, train_and_evaluate};
@@ -70,6 +78,20 @@ pub struct ConfigOptions {
     pub output_dir: Option<PathBuf>,
 }
 
+impl ConfigOptions {
+    /// The command that goes on with a run that was stopped, in words.
+    fn to_go_on(&self) -> String {
+        let mut command = format!("enginora-rs loop --config {}", self.config.display());
+        for setting in &self.overrides {
+            command.push_str(&format!(" --set '{setting}'"));
+        }
+        if let Some(folder) = &self.output_dir {
+            command.push_str(&format!(" --output-dir {}", folder.display()));
+        }
+        format!("`{command} --resume` goes on")
+    }
+}
+
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
@@ -83,28 +105,53 @@ pub enum DeviceChoice {
 }
 
 /// The main job: fine-tunes, records the dynamics, makes the map, tests and controls, and
-/// leaves a complete run folder.
+/// leaves a complete run folder. With [`Start::Resume`] it goes on with the latest run that was
+/// stopped, and ends with the same bytes as if that had never been.
 ///
 /// # Errors
 /// Everything that can be wrong with config and data, before any model is loaded; training
-/// that diverges; files that cannot be written. Earlier runs are never harmed.
-pub fn run_loop(options: &ConfigOptions, device: DeviceChoice, console: &Console) -> Result<()> {
+/// that diverges; files that cannot be written; another process in the output folder. Earlier
+/// runs are never harmed.
+pub fn run_loop(
+    options: &ConfigOptions,
+    start: Start,
+    device: DeviceChoice,
+    console: &Console,
+) -> Result<()> {
     let device = open_device(device)?;
     let loaded = read_config(options)?;
     let config = &loaded.config;
+    signals::say_at_stop(options.to_go_on());
+    let mut lock = OutputLock::take_early(config, Sharing::Alone)?;
+    let unfinished = match start::find(config, start)? {
+        Found::None => None,
+        Found::Unfinished(run) => Some(run),
+        Found::Complete => return Ok(()),
+    };
     let inputs = Inputs::read(&loaded, Commands::Run)?;
     dvc::check(config);
     let mut tracking = Tracking::connect(&loaded)?;
     let checkpoint = inputs.model.bring(&loaded.source, console)?;
 
-    let run = RunFolder::create(config, &inputs, console)?;
+    let begun = Begun::of(config, &inputs, checkpoint.as_deref())?;
+
+    lock.take(config, Sharing::Alone)?;
+    let (run, mut checkpoints) = start::open(unfinished, &loaded, &inputs, &begun, console)?;
     run.write_config(config)?;
     tracking.start(config, &run)?;
     selection_record::write(&run, &inputs)?;
     let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
     let mut progress = Progress::new(console, recording(config));
     let watchers: &mut [&mut dyn Callback] = &mut [&mut progress, &mut tracking];
-    let trained = train_and_evaluate(&loaded, &inputs, &model, &run, watchers, console)?;
+    let trained = train_and_evaluate(
+        &loaded,
+        &inputs,
+        &model,
+        &run,
+        watchers,
+        &mut checkpoints,
+        console,
+    )?;
     model.save(config, &inputs, &run)?;
     tracking.finish(&run, &trained.outcome, &trained.results)?;
     run.finish()?;

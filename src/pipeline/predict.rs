@@ -272,6 +272,7 @@ impl Finished {
             if let Some(bar) = &bar {
                 bar.inc(n as u64);
             }
+            Ok(())
         });
         if let Some(bar) = bar {
             bar.finish_and_clear();

@@ -11,7 +11,10 @@ use crate::data::ExampleIndex;
 use crate::error::Result;
 use crate::pipeline::Console;
 use crate::pipeline::ready_model::thousands;
-use crate::train::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
+use crate::train::{Callback, EvaluationEnd, LogitsPass, Plan, States, StepEnd};
+
+/// The name of what a checkpoint keeps of it.
+const STATE: &str = "progress.json";
 
 /// The work of training on an example, in forward passes: one forward, two backward.
 const TRAINING_WORK: u64 = 3;
@@ -29,6 +32,8 @@ pub struct Progress {
     last_line: Instant,
     last_event: Instant,
     done: u64,
+    /// What was done before this process took the run up.
+    done_before: u64,
     total: u64,
     loss: Smoothed,
     examples_per_second: Smoothed,
@@ -48,6 +53,7 @@ impl Progress {
             last_line: now,
             last_event: now,
             done: 0,
+            done_before: 0,
             total: 0,
             loss: Smoothed::default(),
             examples_per_second: Smoothed::default(),
@@ -96,7 +102,8 @@ impl Progress {
 
     fn seconds_left(&self) -> f64 {
         let elapsed = self.started.elapsed().as_secs_f64();
-        elapsed / self.done.max(1) as f64 * self.total.saturating_sub(self.done) as f64
+        let done = self.done - self.done_before;
+        elapsed / done.max(1) as f64 * self.total.saturating_sub(self.done) as f64
     }
 
     fn message(&self, epoch: usize) -> String {
@@ -204,6 +211,16 @@ impl Callback for Progress {
             bar.finish_and_clear();
         }
         tracing::info!("{}", self.summary());
+        Ok(())
+    }
+
+    fn save(&self, states: &mut States) -> Result<()> {
+        states.put_json(STATE, &self.done)
+    }
+
+    fn restore(&mut self, states: &States) -> Result<()> {
+        self.done_before = states.json(STATE)?;
+        self.done = self.done_before;
         Ok(())
     }
 }

@@ -12,7 +12,10 @@ use crate::fsio;
 use crate::metrics::Interval;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::stages::StageResult;
-use crate::train::{Callback, EvaluationEnd, Outcome, Plan, StepEnd};
+use crate::train::{Callback, EvaluationEnd, Outcome, Plan, States, StepEnd};
+
+/// The name of what a checkpoint keeps of them.
+const STATE: &str = "records.json";
 
 /// The callback that keeps the records; no clock, host name or path is in them.
 pub struct Records {
@@ -173,6 +176,22 @@ impl Callback for Records {
         // Where there was an evaluation, it has logged the epoch's loss before its own numbers.
         self.log_training();
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn save(&self, states: &mut States) -> Result<()> {
+        let Self {
+            history,
+            log,
+            epoch_loss,
+            last_step,
+            ..
+        } = self;
+        states.put_json(STATE, &(history, log, epoch_loss, last_step))
+    }
+
+    fn restore(&mut self, states: &States) -> Result<()> {
+        (self.history, self.log, self.epoch_loss, self.last_step) = states.json(STATE)?;
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! A run's folder: `output_dir/runs/NNNN/`, complete when its manifest is there.
 
-use std::fmt::Write;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -17,8 +16,20 @@ use crate::pipeline::selection_record;
 /// What a complete run has: names, sizes and hashes of its files.
 const MANIFEST: &str = "manifest.json";
 
+/// The config with all defaults.
+const CONFIG: &str = "config.resolved.yaml";
+
+/// The folder of all runs of an output folder.
+const RUNS: &str = "runs";
+
 /// The log, which holds times and so is in no manifest.
 const LOG: &str = "run.log";
+
+/// The folder of what an unfinished run goes on from, which is gone when the run is complete.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// What an `MLflow` server never took, one metric a line with its time.
+pub const UNSENT: &str = "mlflow_unsent.jsonl";
 
 /// The folder of the event files, which hold times, too. The output folder does not show it:
 /// `TensorBoard`, looking through that, would find the run twice.
@@ -30,27 +41,115 @@ pub struct RunFolder {
     path: PathBuf,
 }
 
+/// What `output_dir` holds for a run that is to go on.
+pub enum Latest {
+    /// Nothing.
+    Nothing,
+    /// A complete run of this very config.
+    Complete(RunFolder),
+    /// A run that was stopped.
+    Unfinished(RunFolder),
+}
+
 impl RunFolder {
     /// Makes the next folder below the output folder's `runs` and starts its log.
     ///
     /// # Errors
-    /// A folder that cannot be made, or something of the user's where a result is to be shown:
-    /// better said now than after the training.
-    pub fn create(config: &Config, inputs: &Inputs, console: &Console) -> Result<Self> {
+    /// A folder that cannot be made.
+    pub fn create(config: &Config, console: &Console) -> Result<Self> {
         let output_dir = config.output_dir();
-        for name in shown_names(config, inputs) {
-            fsio::check_showable(&output_dir.join(name))?;
-        }
-        let runs = output_dir.join("runs");
+        let runs = output_dir.join(RUNS);
         fsio::create_folder(&runs)?;
-        let path = next_folder(&runs)?;
-        let log = path.join(LOG);
-        console.log_to(File::create(&log).map_err(|e| Error::creating(&log, &e))?);
-        tracing::info!("run {}", path.display());
-        Ok(Self {
+        let run = Self {
             output_dir: output_dir.to_path_buf(),
-            path,
-        })
+            path: next_folder(&runs)?,
+        };
+        run.log_to(console)?;
+        tracing::info!("run {}", run.path.display());
+        Ok(run)
+    }
+
+    /// Sees that results can be shown in the output folder: better now than after the training.
+    ///
+    /// # Errors
+    /// Something of the user's in the way.
+    pub fn check_shown(config: &Config, inputs: &Inputs) -> Result<()> {
+        let mut names = shown_names(config, inputs).into_iter();
+        names.try_for_each(|name| fsio::check_showable(&config.output_dir().join(name)))
+    }
+
+    /// The latest run of the output folder that was stopped, unless there is a later one of this
+    /// config that is complete. Complete runs of other configs are passed over.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn latest(config: &Config) -> Result<Latest> {
+        let output_dir = config.output_dir();
+        let runs = output_dir.join(RUNS);
+        if !runs.exists() {
+            return Ok(Latest::Nothing);
+        }
+        let text = to_yaml(config)?;
+        for number in numbers_in(&runs)?.into_iter().rev() {
+            let run = Self {
+                output_dir: output_dir.to_path_buf(),
+                path: runs.join(folder_name(number)),
+            };
+            if !Self::is_complete(&run.path) {
+                return Ok(Latest::Unfinished(run));
+            }
+            if fsio::read(&run.path.join(CONFIG)).is_ok_and(|found| found == text.as_bytes()) {
+                return Ok(Latest::Complete(run));
+            }
+        }
+        Ok(Latest::Nothing)
+    }
+
+    /// Takes up a run that was stopped: its log goes on, and what was half made is removed.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or changed.
+    pub fn take_up(&self, console: &Console) -> Result<()> {
+        self.log_to(console)?;
+        tracing::info!("going on with run {}", self.path.display());
+        fsio::remove_temporaries(&self.output_dir)?;
+        remove_temporaries(&self.path)
+    }
+
+    /// Removes everything but the log.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or changed.
+    pub fn clear(&self) -> Result<()> {
+        for name in names_in(&self.path)? {
+            let path = self.path.join(&name);
+            match path.is_dir() {
+                true => fsio::remove_folder(&path)?,
+                false if name == LOG => {}
+                false => fsio::remove_file(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What comes after the manifest: the checkpoints go, and the run's files are shown, if there
+    /// is no later run.
+    ///
+    /// # Errors
+    /// As [`RunFolder::finish`].
+    pub fn finish_again(&self) -> Result<()> {
+        fsio::remove_folder(&self.checkpoints_folder())?;
+        let last = numbers_in(&self.output_dir.join(RUNS))?.pop();
+        if last.map(folder_name).as_deref() == self.path.file_name().and_then(|n| n.to_str()) {
+            fsio::remove_temporaries(&self.output_dir)?;
+            self.show()?;
+        }
+        Ok(())
+    }
+
+    fn log_to(&self, console: &Console) -> Result<()> {
+        console.log_to(fsio::append(&self.path.join(LOG))?);
+        Ok(())
     }
 
     /// Makes the folder `path` anew for a run below `output_dir` that has no number, is not shown
@@ -59,9 +158,7 @@ impl RunFolder {
     /// # Errors
     /// A folder that cannot be made.
     pub fn anew(output_dir: &Path, path: &Path) -> Result<Self> {
-        if path.exists() {
-            fs::remove_dir_all(path).map_err(|e| Error::writing(path, &e))?;
-        }
+        fsio::remove_folder(path)?;
         fsio::create_folder(path)?;
         Ok(Self {
             output_dir: output_dir.to_path_buf(),
@@ -82,6 +179,11 @@ impl RunFolder {
     /// The folder that shows the latest run's files.
     pub fn output_dir(&self) -> &Path {
         &self.output_dir
+    }
+
+    /// Where what an unfinished run goes on from lies.
+    pub fn checkpoints_folder(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
     }
 
     /// Where the training dynamics lie.
@@ -111,17 +213,21 @@ impl RunFolder {
     /// A file that cannot be written.
     pub fn write_config(&self, config: &Config) -> Result<()> {
         let text = to_yaml(config)?;
-        fsio::write(&self.path.join("config.resolved.yaml"), text.as_bytes())
+        fsio::write(&self.path.join(CONFIG), text.as_bytes())
     }
 
-    /// The names of the run's files so far, sorted, with `/`; those that hold times are left out.
+    /// The names of the run's files so far, sorted, with `/`; those that hold times are left out,
+    /// and so are checkpoints.
     ///
     /// # Errors
     /// A folder that cannot be read.
     pub fn files(&self) -> Result<Vec<String>> {
         let mut files = Vec::new();
         list_files(&self.path, &self.path, &mut files)?;
-        files.retain(|name| name != LOG && !Path::new(name).starts_with(TENSORBOARD));
+        files.retain(|name| {
+            let is_below = |folder| Path::new(name).starts_with(folder);
+            name != LOG && name != UNSENT && !is_below(TENSORBOARD) && !is_below(CHECKPOINTS)
+        });
         files.sort();
         Ok(files)
     }
@@ -138,7 +244,7 @@ impl RunFolder {
         self.show()
     }
 
-    /// Writes the manifest, which makes the run complete.
+    /// Writes the manifest, which makes the run complete, and removes the checkpoints.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -146,7 +252,7 @@ impl RunFolder {
         let mut entries = Map::new();
         for name in self.files()? {
             let bytes = fsio::read(&self.path.join(&name))?;
-            let hash = hexadecimal(&Sha256::digest(&bytes));
+            let hash = fsio::hexadecimal(&Sha256::digest(&bytes));
             entries.insert(name, json!({"bytes": bytes.len(), "sha256": hash}));
         }
         let manifest = json!({
@@ -155,7 +261,8 @@ impl RunFolder {
         });
         let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
         text.push('\n');
-        fsio::write(&self.path.join(MANIFEST), text.as_bytes())
+        fsio::write(&self.path.join(MANIFEST), text.as_bytes())?;
+        fsio::remove_folder(&self.checkpoints_folder())
     }
 
     fn show(&self) -> Result<()> {
@@ -166,9 +273,9 @@ impl RunFolder {
             let link = self.output_dir.join(&old);
             let is_link = link.symlink_metadata().is_ok_and(|data| data.is_symlink());
             let is_ours =
-                is_link && fs::read_link(&link).is_ok_and(|target| target.starts_with("runs"));
+                is_link && fs::read_link(&link).is_ok_and(|target| target.starts_with(RUNS));
             if is_ours && !names.contains(&old) && (makes_map || !belongs_to_map(&link, &old)) {
-                fs::remove_file(&link).map_err(|e| Error::writing(&link, &e))?;
+                fsio::remove_file(&link)?;
             }
         }
         for name in &names {
@@ -176,15 +283,6 @@ impl RunFolder {
         }
         Ok(())
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Whether a shown file is the map of an earlier run, or was made with it.
@@ -197,7 +295,7 @@ fn belongs_to_map(link: &Path, name: &str) -> bool {
 /// The names that a run of this config may show in the output folder.
 fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
     let fixed = [
-        "config.resolved.yaml",
+        CONFIG,
         "data_map.png",
         "data_map.svg",
         "history.jsonl",
@@ -226,17 +324,37 @@ fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
 /// Makes the folder of the next number; another run may be doing the same.
 fn next_folder(runs: &Path) -> Result<PathBuf> {
     loop {
-        let last = names_in(runs)?
-            .iter()
-            .filter_map(|name| name.parse::<u32>().ok())
-            .max();
-        let path = runs.join(format!("{:04}", last.unwrap_or(0) + 1));
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(Error::creating(&path, &e)),
+        let last = numbers_in(runs)?.pop();
+        let path = runs.join(folder_name(last.unwrap_or(0) + 1));
+        if fsio::create_folder_exclusively(&path)? {
+            return Ok(path);
         }
     }
+}
+
+fn folder_name(number: u32) -> String {
+    format!("{number:04}")
+}
+
+/// The numbers of all runs, ascending.
+fn numbers_in(runs: &Path) -> Result<Vec<u32>> {
+    let names = names_in(runs)?;
+    let numbers = names.iter().filter_map(|name| name.parse::<u32>().ok());
+    let mut numbers: Vec<u32> = numbers.collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Removes what was half made in a folder and those below it.
+fn remove_temporaries(folder: &Path) -> Result<()> {
+    fsio::remove_temporaries(folder)?;
+    for name in names_in(folder)? {
+        let path = folder.join(name);
+        if path.is_dir() && !path.is_symlink() {
+            remove_temporaries(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn names_in(folder: &Path) -> Result<Vec<String>> {

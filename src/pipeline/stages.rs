@@ -52,6 +52,7 @@ pub fn evaluate_all(
                 if let Some(bar) = &bar {
                     bar.inc(n as u64);
                 }
+                Ok(())
             })?;
             if let Some(bar) = bar {
                 bar.finish_and_clear();

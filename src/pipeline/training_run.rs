@@ -13,13 +13,14 @@ use crate::pipeline::inputs::Inputs;
 use crate::pipeline::ready_model::ReadyModel;
 use crate::pipeline::records::Records;
 use crate::pipeline::run_folder::RunFolder;
+use crate::pipeline::signals::{self, Finishing};
 use crate::pipeline::stages::{self, StageResult};
 use crate::pipeline::{Console, PICTURE_SCALE};
 use crate::report::figure::{FigurePoint, MapFigure, data_map_svg};
 use crate::report::raster;
 use crate::train::{
-    Callback, EarlyStopping, FreezeProblem, Outcome, Training, Validation, learning_rate_shares,
-    train,
+    Callback, Checkpoints, EarlyStopping, FreezeProblem, Outcome, Training, Validation,
+    learning_rate_shares, train,
 };
 
 /// What came out of a training run.
@@ -34,6 +35,7 @@ pub struct Trained {
 
 /// Trains the model on the selected examples, makes the map where the config asks for one,
 /// evaluates on every stage, and leaves all of it but config and model in the run's folder.
+/// Where there is a checkpoint, training goes on from there.
 ///
 /// # Errors
 /// Training that diverges, a watcher's own error, or a file that cannot be written.
@@ -43,6 +45,7 @@ pub fn train_and_evaluate(
     model: &ReadyModel,
     run: &RunFolder,
     watchers: &mut [&mut dyn Callback],
+    checkpoints: &mut Checkpoints,
     console: &Console,
 ) -> Result<Trained> {
     let config = &loaded.config;
@@ -56,7 +59,10 @@ pub fn train_and_evaluate(
     for watcher in watchers {
         all.push(&mut **watcher);
     }
-    let outcome = train_and_record(loaded, inputs, model, &recording, &mut all)?;
+    let finishing = checkpoints.are_kept().then(Finishing::begin);
+    let outcome = train_and_record(loaded, inputs, model, &recording, &mut all, checkpoints)?;
+    drop(finishing);
+    signals::check()?;
     let map = config.training.perform_data_cartography;
     let map = map.then(|| make_map(config, inputs, run)).transpose()?;
     let results = stages::evaluate_all(config, inputs, model, run, console)?;
@@ -95,6 +101,7 @@ pub fn train_and_record(
     model: &ReadyModel,
     recording: &Recording<'_>,
     watchers: &mut [&mut dyn Callback],
+    checkpoints: &mut Checkpoints,
 ) -> Result<Outcome> {
     let config = &loaded.config;
     let smoothing = config.training.label_smoothing_factor;
@@ -139,7 +146,7 @@ pub fn train_and_record(
     if training.record.is_some() {
         callbacks.push(&mut recorder);
     }
-    train(&model.classifier, &training, &mut callbacks)
+    train(&model.classifier, &training, &mut callbacks, checkpoints)
 }
 
 /// A pattern that cannot be followed is a problem of its place in the config.

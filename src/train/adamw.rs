@@ -8,6 +8,10 @@ use crate::config::TrainingConfig;
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
 use crate::nn::{Decay, Gradients, Parameters, Rows, raw};
+use crate::train::states::{States, unusable};
+
+/// The name of what a checkpoint keeps of it, beside the moments.
+const STATE: &str = "optimizer.bin";
 
 /// Values that one task works on; fixed, so that sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 14;
@@ -124,6 +128,42 @@ impl AdamW {
                 });
         })?;
         Ok(norm)
+    }
+
+    /// Keeps what is not in the parameters' storage: the number of steps (4 bytes, little-endian),
+    /// then a byte for each row of each table, 1 where it was trained.
+    pub fn save(&self, states: &mut States) {
+        let mut bytes = self.n_steps.to_le_bytes().to_vec();
+        let tables = self.segments.iter().filter_map(|s| s.trained_rows.as_ref());
+        bytes.extend(tables.flatten().map(|is_trained| u8::from(*is_trained)));
+        states.put(STATE, bytes);
+    }
+
+    /// Goes on from what [`AdamW::save`] kept of an optimizer of the same parameters.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Integrity`] where it is of other parameters.
+    pub fn restore(&mut self, states: &States) -> Result<()> {
+        let other = || unusable(STATE, "is of another model");
+        let bytes = states.get(STATE)?;
+        let (n_steps, mut rows) = bytes.split_first_chunk().ok_or_else(other)?;
+        self.n_steps = i32::from_le_bytes(*n_steps);
+        for table in self
+            .segments
+            .iter_mut()
+            .filter_map(|s| s.trained_rows.as_mut())
+        {
+            let (of_table, rest) = rows.split_at_checked(table.len()).ok_or_else(other)?;
+            for (is_trained, byte) in table.iter_mut().zip(of_table) {
+                *is_trained = *byte == 1;
+            }
+            rows = rest;
+        }
+        if rows.is_empty() {
+            Ok(())
+        } else {
+            Err(other())
+        }
     }
 
     /// Notes which rows of tables have had a gradient by now; the others' moments are 0.

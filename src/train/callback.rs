@@ -6,7 +6,8 @@ use candle_core::Tensor;
 
 use crate::data::ExampleIndex;
 use crate::error::Result;
-use crate::train::StageMetrics;
+use crate::train::{StageMetrics, States};
+use serde::{Deserialize, Serialize};
 
 /// A watcher. It changes nothing but one thing: `Break` asks the loop to stop after what it is
 /// doing, as if the last epoch had ended. An error ends the run.
@@ -65,6 +66,23 @@ pub trait Callback {
     fn on_train_end(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// At a checkpoint: keeps what it must know to go on from there, under a name of its own.
+    ///
+    /// # Errors
+    /// The watcher's own.
+    fn save(&self, _states: &mut States) -> Result<()> {
+        Ok(())
+    }
+
+    /// After `on_train_start` of a training that goes on from a checkpoint: what it kept there.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Integrity`] where it cannot go on from that; then the checkpoint
+    /// before may be tried.
+    fn restore(&mut self, _states: &States) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// How much there is to do.
@@ -79,7 +97,7 @@ pub struct Plan {
 }
 
 /// What one optimizer step did.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepEnd {
     /// From 0.
     pub epoch: usize,

@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use crate::config::TrainingConfig;
 use crate::config::metric::Direction;
 use crate::error::Result;
-use crate::train::{Callback, EvaluationEnd, MetricSet};
+use crate::train::{Callback, EvaluationEnd, MetricSet, States};
+
+/// The name of what it keeps.
+const STATE: &str = "early_stopping.json";
 
 /// The watcher that stops training when `metric_for_best_model` has not become better for
 /// `early_stopping_patience` evaluations in a row.
@@ -61,5 +64,18 @@ impl Callback for EarlyStopping<'_> {
             self.n_without_better
         );
         Ok(ControlFlow::Break(()))
+    }
+
+    fn save(&self, states: &mut States) -> Result<()> {
+        // A metric may be infinite or not defined, which JSON has no number for.
+        let bits = self.best.map(f64::to_bits);
+        states.put_json(STATE, &(bits, self.n_without_better))
+    }
+
+    fn restore(&mut self, states: &States) -> Result<()> {
+        let (bits, n): (Option<u64>, usize) = states.json(STATE)?;
+        self.best = bits.map(f64::from_bits);
+        self.n_without_better = n;
+        Ok(())
     }
 }

@@ -199,15 +199,16 @@ pub fn run_model(
     Ok(())
 }
 
-/// What the model says of the examples at `indices`, in their order.
+/// What the model says of the examples at `indices`, in their order. `progress` hears of each
+/// batch's size.
 ///
 /// # Errors
-/// As [`run_model`].
+/// As [`run_model`], and `progress`'s own.
 pub fn predict(
     model: &Classifier,
     data: &TokenizedDataset,
     indices: &[ExampleIndex],
-    mut progress: impl FnMut(usize),
+    mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Predictions> {
     let n_classes = model.n_classes();
     let mut logits_of = vec![0.0_f32; data.len() * n_classes];
@@ -219,8 +220,7 @@ pub fn predict(
             logits_of[at * n_classes..][..n_classes].copy_from_slice(row);
             loss_of[at] = *loss;
         }
-        progress(batch.len());
-        Ok(())
+        progress(batch.len())
     })?;
     let logits: Vec<f32> = indices
         .iter()

@@ -2,27 +2,33 @@
 
 mod adamw;
 mod callback;
+mod checkpoints;
 mod early_stopping;
 mod evaluate;
 mod rates;
 mod schedule;
+mod state;
+mod states;
 
 use std::ops::ControlFlow;
 
 pub use adamw::AdamW;
 pub use callback::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
+pub use checkpoints::{Checkpoints, Origin};
 pub use early_stopping::EarlyStopping;
 pub use evaluate::{MetricSet, Predictions, StageMetrics, predict, run_model};
 pub use rates::{FreezeProblem, learning_rate_shares};
 pub use schedule::Schedule;
+pub use state::{Position, State};
+pub use states::{States, unusable};
 
-use crate::config::metric::Direction;
 use crate::config::{Record, TrainingConfig};
 use crate::data::{Dataset, ExampleIndex, Subset, TokenizedDataset};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::model::Classifier;
 use crate::nn::{CrossEntropy, DropoutKey, Gradients, Saved, raw};
 use crate::random::{Purpose, Stream};
+use state::Best;
 
 /// Everything that the loop trains on and with.
 #[derive(Debug, Clone, Copy)]
@@ -81,97 +87,102 @@ pub struct Outcome {
     pub n_epochs: usize,
 }
 
-/// Trains the model, and leaves it with the best epoch's weights.
+/// Trains the model, and leaves it with the best epoch's weights. Where there is a checkpoint it
+/// goes on from there, and ends as if it had never been stopped.
 ///
 /// # Errors
 /// [`ErrorKind::Training`] when a loss or gradient is not finite, naming step and examples; a
-/// callback's own error.
+/// callback's own error; a checkpoint that cannot be written.
 pub fn train(
     model: &Classifier,
     training: &Training<'_>,
     callbacks: &mut [&mut dyn Callback],
+    checkpoints: &mut Checkpoints,
 ) -> Result<Outcome> {
     let config = training.config;
     let plan = plan(training);
     let schedule = Schedule::new(config, plan.n_steps);
-    let mut optimizer = AdamW::new(config, model.parameters(), training.learning_rate_shares);
     let grads = model.parameters().gradients()?;
-    let mut best = Best::new(training);
-    let mut step = 0;
-    let mut n_epochs = 0;
-    let mut stop = tell(callbacks, |c| c.on_train_start(&plan))?;
+    let mut state = State {
+        at: Position::default(),
+        optimizer: AdamW::new(config, model.parameters(), training.learning_rate_shares),
+        best: Best::new(training),
+    };
+    state.at.is_stopping = tell(callbacks, |c| c.on_train_start(&plan))?.is_break();
+    checkpoints.restore(model, &mut state, callbacks)?;
 
-    for epoch in 0..config.epochs {
-        if stop.is_break() {
-            break;
-        }
-        for (i, examples) in order(training, epoch)
+    while !state.at.is_over(config.epochs) {
+        let epoch = state.at.epoch;
+        for examples in order(training, epoch)
             .chunks(examples_per_step(config))
-            .enumerate()
+            .skip(state.at.step_in_epoch)
         {
-            let learning_rate = schedule.learning_rate(step);
-            let first_batch = i * config.gradient_accumulation_steps;
-            let loss = forward_backward(
-                model,
-                training,
-                &grads,
-                (epoch, first_batch),
-                examples,
-                callbacks,
-            )?;
-            let grad_norm = optimizer.step(model.parameters(), &grads, learning_rate)?;
-            if !loss.is_finite() || !grad_norm.is_finite() {
-                return Err(not_finite(training, step, examples, loss, grad_norm));
+            if state.at.is_stopping {
+                break;
             }
-            step += 1;
+            let learning_rate = schedule.learning_rate(state.at.step);
+            let loss = forward_backward(model, training, &grads, state.at, examples, callbacks)?;
+            let parameters = model.parameters();
+            let grad_norm = state.optimizer.step(parameters, &grads, learning_rate)?;
+            if !loss.is_finite() || !grad_norm.is_finite() {
+                return Err(not_finite(
+                    training,
+                    state.at.step,
+                    examples,
+                    loss,
+                    grad_norm,
+                ));
+            }
+            state.at.end_step();
             let end = StepEnd {
                 epoch,
-                step,
+                step: state.at.step,
                 n_examples: examples.len(),
                 n_tokens: examples.iter().map(|i| training.tokens.length(*i)).sum(),
                 loss,
                 learning_rate,
                 grad_norm,
             };
-            stop = or(stop, tell(callbacks, |c| c.on_batch_end(&end))?);
-            if stop.is_break() {
-                break;
-            }
+            state.at.is_stopping |= tell(callbacks, |c| c.on_batch_end(&end))?.is_break();
+            checkpoints.after_step(model, &state, callbacks)?;
         }
         if training.record == Some(Record::EpochEnd) {
-            record_epoch(model, training, epoch, callbacks)?;
+            record_epoch(model, training, &state, callbacks, checkpoints)?;
         }
         if let Some(validation) = &training.validation {
-            let predictions = predict(model, validation.tokens, validation.indices, |_| {})?;
+            let predictions = predict(model, validation.tokens, validation.indices, |_| {
+                checkpoints.stop_if_asked(model, &state, callbacks)
+            })?;
             let metrics = training.metrics.measure(&predictions, training.labels)?;
-            best.offer(model, epoch, &metrics)?;
+            state.best.offer(model, epoch, &metrics)?;
             let end = EvaluationEnd {
                 epoch,
-                step,
+                step: state.at.step,
                 stage: "validation",
                 metrics: &metrics,
             };
-            stop = or(stop, tell(callbacks, |c| c.on_evaluation(&end))?);
+            state.at.is_stopping |= tell(callbacks, |c| c.on_evaluation(&end))?.is_break();
         }
-        stop = or(stop, tell(callbacks, |c| c.on_epoch_end(epoch))?);
-        n_epochs += 1;
+        state.at.is_stopping |= tell(callbacks, |c| c.on_epoch_end(epoch))?.is_break();
+        state.at.end_epoch();
+        checkpoints.after_epoch(model, &state, callbacks)?;
     }
-    best.restore(model)?;
+    state.best.restore(model)?;
     callbacks.iter_mut().try_for_each(|c| c.on_train_end())?;
-    Ok(best.outcome(step, n_epochs))
+    Ok(state.outcome())
 }
 
-/// Adds up the gradients of the (weighted) mean loss of one optimizer step's examples, batch by
-/// batch; returns that mean loss. `first` is the epoch and the number of the first batch in it.
+/// Adds up the gradients of the (weighted) mean loss of the examples of the optimizer step that
+/// comes `at` this position, batch by batch; returns that mean loss.
 fn forward_backward(
     model: &Classifier,
     training: &Training<'_>,
     grads: &Gradients,
-    first: (usize, usize),
+    at: Position,
     examples: &[ExampleIndex],
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<f64> {
-    let (epoch, first_batch) = first;
+    let first_batch = at.step_in_epoch * training.config.gradient_accumulation_steps;
     grads.clear()?;
     let labels = examples.iter().map(|index| training.tokens.label(*index));
     let total_weight: f64 = labels.map(|y| f64::from(training.loss.weight(y))).sum();
@@ -183,7 +194,7 @@ fn forward_backward(
             .batch(indices, n_token_types, model.device())?;
         let mut saved = Saved::training(Some(DropoutKey {
             seed: training.seed,
-            epoch: epoch as u32,
+            epoch: at.epoch as u32,
             step: (first_batch + i) as u32,
         }));
         let logits = model.forward(&batch, &mut saved)?;
@@ -195,7 +206,7 @@ fn forward_backward(
         loss += losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
         // A watcher that asks to stop is heard at the end of the step.
         let _ = tell(callbacks, |c| {
-            c.on_logits(LogitsPass::Training, epoch, indices, &logits)
+            c.on_logits(LogitsPass::Training, at.epoch, indices, &logits)
         })?;
     }
     Ok(loss / total_weight)
@@ -205,8 +216,9 @@ fn forward_backward(
 fn record_epoch(
     model: &Classifier,
     training: &Training<'_>,
-    epoch: usize,
+    state: &State<'_>,
     callbacks: &mut [&mut dyn Callback],
+    checkpoints: &mut Checkpoints,
 ) -> Result<()> {
     run_model(
         model,
@@ -214,9 +226,9 @@ fn record_epoch(
         training.recorded.indices(),
         |indices, logits, _| {
             let _ = tell(callbacks, |c| {
-                c.on_logits(LogitsPass::EpochEnd, epoch, indices, logits)
+                c.on_logits(LogitsPass::EpochEnd, state.at.epoch, indices, logits)
             })?;
-            Ok(())
+            checkpoints.stop_if_asked(model, state, callbacks)
         },
     )
 }
@@ -253,85 +265,11 @@ fn tell(
 ) -> Result<ControlFlow<()>> {
     let mut stop = ControlFlow::Continue(());
     for callback in callbacks {
-        stop = or(stop, event(*callback)?);
+        if event(*callback)?.is_break() {
+            stop = ControlFlow::Break(());
+        }
     }
     Ok(stop)
-}
-
-fn or(a: ControlFlow<()>, b: ControlFlow<()>) -> ControlFlow<()> {
-    if a.is_break() { a } else { b }
-}
-
-/// The best epoch so far and its weights.
-struct Best<'a> {
-    metric: &'a str,
-    direction: Direction,
-    so_far: Option<(usize, f64, Vec<f32>)>,
-}
-
-impl<'a> Best<'a> {
-    fn new(training: &Training<'a>) -> Self {
-        let metric = training.config.metric_for_best_model.as_str();
-        Self {
-            metric,
-            // A metric without a direction is refused when the config is read.
-            direction: training
-                .metrics
-                .direction(metric)
-                .unwrap_or(Direction::HigherIsBetter),
-            so_far: None,
-        }
-    }
-
-    /// Keeps the weights if they are better than the best; of equal ones the earlier stay.
-    fn offer(&mut self, model: &Classifier, epoch: usize, metrics: &StageMetrics) -> Result<()> {
-        let Some(value) = metrics.number(self.metric) else {
-            return Err(Error::internal(format!(
-                "`{}` was not measured",
-                self.metric
-            )));
-        };
-        if value.is_nan() {
-            tracing::warn!(
-                "`{}` is not defined on the validation set after epoch {}: its weights are not kept",
-                self.metric,
-                epoch + 1
-            );
-            return Ok(());
-        }
-        let is_better = self
-            .so_far
-            .as_ref()
-            .is_none_or(|(_, best, _)| match self.direction {
-                Direction::HigherIsBetter => value > *best,
-                Direction::LowerIsBetter => value < *best,
-            });
-        if is_better {
-            let parameters = model.parameters();
-            let state = raw::read::<f32>(parameters.state())?;
-            self.so_far = Some((epoch, value, state[..parameters.n_elements()].to_vec()));
-        }
-        Ok(())
-    }
-
-    fn restore(&self, model: &Classifier) -> Result<()> {
-        let Some((_, _, values)) = &self.so_far else {
-            return Ok(());
-        };
-        raw::update(model.parameters().state(), |state| {
-            state[..values.len()].copy_from_slice(values);
-        })
-    }
-
-    fn outcome(&self, n_steps: usize, n_epochs: usize) -> Outcome {
-        let best = self.so_far.as_ref();
-        Outcome {
-            best_epoch: best.map_or(n_epochs.saturating_sub(1), |(epoch, _, _)| *epoch),
-            best_metric: best.map(|(_, value, _)| *value),
-            n_steps,
-            n_epochs,
-        }
-    }
 }
 
 fn not_finite(

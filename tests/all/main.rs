@@ -25,6 +25,7 @@ mod plot;
 mod predict;
 mod project;
 mod report;
+mod resume;
 mod scratch;
 mod select;
 mod sentence_piece;

@@ -12,8 +12,8 @@ use enginora_rs::error::{ErrorKind, Result};
 use enginora_rs::model::{Classifier, ModelConfig, Task};
 use enginora_rs::nn::{CrossEntropy, Use, raw};
 use enginora_rs::train::{
-    Callback, EvaluationEnd, LogitsPass, MetricSet, Outcome, Plan, Schedule, StepEnd, Training,
-    Validation, learning_rate_shares, predict, train,
+    Callback, Checkpoints, EvaluationEnd, LogitsPass, MetricSet, Outcome, Plan, Schedule, StepEnd,
+    Training, Validation, learning_rate_shares, predict, train,
 };
 
 use crate::scratch::Scratch;
@@ -106,7 +106,7 @@ impl World {
             labels: &self.labels,
             metrics: &self.metrics,
         };
-        train(model, &training, callbacks)
+        train(model, &training, callbacks, &mut Checkpoints::none())
     }
 
     /// The weights after training with this seed in a pool of so many threads.
@@ -333,7 +333,8 @@ fn a_curriculum_is_the_order_of_every_epoch() {
         labels: &world.labels,
         metrics: &world.metrics,
     };
-    train(&model, &training, &mut [&mut diary]).unwrap();
+    let none = &mut Checkpoints::none();
+    train(&model, &training, &mut [&mut diary], none).unwrap();
     assert_eq!(diary.seen, [&order[..], &order[..]].concat());
 }
 
@@ -371,7 +372,7 @@ fn a_class_with_twice_the_weight_is_a_class_with_every_example_twice() {
             labels: &world.labels,
             metrics: &world.metrics,
         };
-        train(&model, &training, &mut []).unwrap();
+        train(&model, &training, &mut [], &mut Checkpoints::none()).unwrap();
         weights_of(&model)
     };
     let [weighted, repeated] = [false, true].map(weights_after);
@@ -484,7 +485,7 @@ fn the_model_is_left_with_the_weights_of_the_best_epoch() {
     let outcome = world
         .train(&model, &config, 5, Some(&validation), &mut [])
         .unwrap();
-    let found = predict(&model, &world.tokens, &validation, |_| {}).unwrap();
+    let found = predict(&model, &world.tokens, &validation, |_| Ok(())).unwrap();
     assert_eq!(Some(found.loss), outcome.best_metric);
     // Training anew for as many epochs as were best ends with the same weights.
     let shorter = TrainingConfig {

@@ -18,11 +18,11 @@ use crate::pipeline::Console;
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::ready_model::{ModelStart, ReadyModel, thousands};
-use crate::pipeline::run_folder::{RunFolder, hexadecimal};
+use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::training_run::{Recording, train_and_record};
 use crate::random::{Purpose, Stream};
 use crate::select::{Commands, Selection};
-use crate::train::Callback;
+use crate::train::{Callback, Checkpoints};
 
 /// The share of labels that calibration makes wrong: enough to measure with, and too few to
 /// change much of what the model learns.
@@ -226,7 +226,8 @@ impl<'a> Trainer<'a> {
         };
         let mut progress = Progress::new(self.console, recording.when);
         let watchers: &mut [&mut dyn Callback] = &mut [&mut progress];
-        train_and_record(loaded, &inputs, &model, &recording, watchers)?;
+        let checkpoints = &mut Checkpoints::none();
+        train_and_record(loaded, &inputs, &model, &recording, watchers, checkpoints)?;
         run.complete()?;
         DynamicsFiles::Enginora(dynamics).read(None)
     }
@@ -262,7 +263,7 @@ fn key(run: &AuditedRun) -> Result<String> {
         }
         add(&recorded.gold.to_le_bytes());
     }
-    let mut digits = hexadecimal(&hash.finalize());
+    let mut digits = crate::fsio::hexadecimal(&hash.finalize());
     digits.truncate(16);
     Ok(digits)
 }

@@ -91,6 +91,7 @@ pub fn without_results(config: &Config) -> Config {
     training.data_cartography_results = PathBuf::from(MAP);
     training.report_to = unchanged.report_to;
     training.logging_steps = unchanged.logging_steps;
+    training.save_steps = unchanged.save_steps;
     training.logging_dir = None;
     training.run_name = None;
     config.model.output_path = defaults.model.output_path;

@@ -16,6 +16,7 @@ use crate::pipeline::ready_model::ModelStart;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::selection_record;
 use crate::pipeline::training_run::{Trained, train_and_evaluate};
+use crate::train::Checkpoints;
 
 /// How often a job that waits for another process looks again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -235,7 +236,16 @@ fn train_cell(grid: &Grid<'_>, cell: &Cell, map: Option<&Cell>) -> Result<()> {
         let watchers: &mut [&mut dyn crate::train::Callback] = &mut [&mut progress];
         // The bars are those of the grid.
         let console = Console::new(false);
-        let trained = train_and_evaluate(&loaded, &inputs, &model, &run, watchers, &console)?;
+        let checkpoints = &mut Checkpoints::none();
+        let trained = train_and_evaluate(
+            &loaded,
+            &inputs,
+            &model,
+            &run,
+            watchers,
+            checkpoints,
+            &console,
+        )?;
         run.complete()?;
         Ok(trained)
     })();

@@ -11,7 +11,7 @@ use crate::pipeline::experiment::memory;
 use crate::pipeline::inputs::Inputs;
 use crate::pipeline::ready_model::{ModelStart, ReadyModel};
 use crate::random::{Purpose, Stream};
-use crate::train::{Callback, StepEnd, Training, train};
+use crate::train::{Callback, Checkpoints, StepEnd, Training, train};
 
 /// Steps that are timed, after one that is not: the first touches the memory.
 const TIMED_STEPS: usize = 6;
@@ -91,7 +91,8 @@ fn steps(
         metrics: &inputs.metrics,
     };
     let mut timer = Timer::new();
-    train(&model.classifier, &training, &mut [&mut timer])?;
+    let checkpoints = &mut Checkpoints::none();
+    train(&model.classifier, &training, &mut [&mut timer], checkpoints)?;
     Ok(timer)
 }
 

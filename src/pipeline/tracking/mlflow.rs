@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::mlflow_server::{Failure, Server, variable};
@@ -14,7 +15,7 @@ use super::{TRAIN, Tracker, now};
 use crate::config::{Config, LoadedConfig, MlflowConfig, ResultLocation, result_location};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
-use crate::pipeline::run_folder::RunFolder;
+use crate::pipeline::run_folder::{RunFolder, UNSENT};
 
 /// The most metrics that a server takes at once (`MLflow` 3.17, `utils/validation.py`).
 const METRICS_PER_BATCH: usize = 1000;
@@ -37,9 +38,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// The pauses before the further offers at the end of a run.
 const LAST_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// What a server never took, one metric a line.
-const UNSENT: &str = "mlflow_unsent.jsonl";
-
 /// The tracker that reports to a server.
 pub struct Mlflow {
     server: Server,
@@ -55,7 +53,11 @@ pub struct Mlflow {
     outage: Option<(Instant, Duration)>,
 }
 
+/// The file, gone when the run is complete, that says which run of the server's it is.
+const RUN: &str = "mlflow.json";
+
 /// The run as the server knows it.
+#[derive(Serialize, Deserialize)]
 struct ServerRun {
     id: String,
     artifact_uri: String,
@@ -254,6 +256,13 @@ impl Tracker for Mlflow {
         });
         let server = &self.server;
         let refused = |failure: Failure| refused(server, &failure);
+        if let Some(known) = known_run(run) {
+            let running = json!({"run_id": known.id, "status": "RUNNING"});
+            server.post("runs/update", &running).map_err(refused)?;
+            tracing::info!("MLflow: going on with the run {}", known.id);
+            self.run = Some(known);
+            return Ok(());
+        }
         let made = server.post("runs/create", &request).map_err(refused)?;
         let info = &made["run"]["info"];
         let field = |name: &str| info[name].as_str().unwrap_or_default().to_owned();
@@ -267,9 +276,26 @@ impl Tracker for Mlflow {
             server.address(),
             self.experiment_id
         );
-        let artifact_uri = field("artifact_uri");
-        self.run = Some(ServerRun { id, artifact_uri });
+        let made = ServerRun {
+            id,
+            artifact_uri: field("artifact_uri"),
+        };
+        fsio::write(
+            &run.checkpoints_folder().join(RUN),
+            &serde_json::to_vec(&made).unwrap_or_default(),
+        )?;
+        self.run = Some(made);
         Ok(())
+    }
+
+    fn pending(&self) -> Value {
+        Value::Array(self.unsent.clone())
+    }
+
+    fn take_up(&mut self, pending: Value) {
+        if let Value::Array(pending) = pending {
+            self.unsent = pending;
+        }
     }
 
     /// Under transformers' names: `loss`, `eval_f1_score`.
@@ -321,6 +347,12 @@ impl Drop for Mlflow {
             let _ = self.end("FAILED");
         }
     }
+}
+
+/// The server's run, if it had one before the run was stopped.
+fn known_run(run: &RunFolder) -> Option<ServerRun> {
+    let bytes = fsio::read(&run.checkpoints_folder().join(RUN)).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Where a run's files are stored.

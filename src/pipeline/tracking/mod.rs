@@ -17,7 +17,8 @@ use crate::config::{Config, LoadedConfig, ReportTo};
 use crate::error::Result;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::stages::StageResult;
-use crate::train::{Callback, EvaluationEnd, Outcome, Plan, StepEnd};
+use crate::train::{Callback, EvaluationEnd, Outcome, Plan, States, StepEnd};
+use serde_json::Value as Json;
 use tensorboard::TensorBoard;
 
 /// The group of what is measured while training.
@@ -25,6 +26,9 @@ const TRAIN: &str = "train";
 
 /// The group of the evaluations that the loop runs.
 const EVALUATION: &str = "eval";
+
+/// The name of what a checkpoint keeps of the reports.
+const STATE: &str = "tracking.json";
 
 /// A place that takes reports.
 trait Tracker {
@@ -46,6 +50,14 @@ trait Tracker {
     /// # Errors
     /// As [`Tracker::log`].
     fn log_result(&mut self, stage: &str, step: usize, values: &[(&str, f64)]) -> Result<()>;
+
+    /// What the place has not taken yet, to be kept with a checkpoint.
+    fn pending(&self) -> Json {
+        Json::Null
+    }
+
+    /// What [`Tracker::pending`] gave before the run was stopped.
+    fn take_up(&mut self, _pending: Json) {}
 
     /// The run's files are written, all but its manifest.
     ///
@@ -162,6 +174,20 @@ impl Callback for Tracking {
 
     fn on_train_end(&mut self) -> Result<()> {
         self.log_steps()
+    }
+
+    fn save(&self, states: &mut States) -> Result<()> {
+        let pending: Vec<Json> = self.trackers.iter().map(|t| t.pending()).collect();
+        states.put_json(STATE, &(self.loss, self.last_step, pending))
+    }
+
+    fn restore(&mut self, states: &States) -> Result<()> {
+        let pending: Vec<Json>;
+        (self.loss, self.last_step, pending) = states.json(STATE)?;
+        for (tracker, pending) in self.trackers.iter_mut().zip(pending) {
+            tracker.take_up(pending);
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Reports as event files, which `TensorBoard` shows while they grow.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
@@ -10,13 +9,13 @@ use super::events::{self, Setting, Value};
 use super::{Tracker, now};
 use crate::config::{Config, to_yaml};
 use crate::error::{Error, Result};
-use crate::fsio;
+use crate::fsio::{self, FileWriter};
 use crate::pipeline::run_folder::{RunFolder, TENSORBOARD};
 
 /// The tracker that writes an event file.
 pub struct TensorBoard {
     config: Config,
-    file: Option<(PathBuf, BufWriter<File>)>,
+    file: Option<(PathBuf, FileWriter)>,
 }
 
 impl TensorBoard {
@@ -56,10 +55,16 @@ impl Tracker for TensorBoard {
         fsio::create_folder(&folder)?;
         // TensorBoard looks for `tfevents` in the name, and reads a folder's files in the order
         // of their names.
-        let file = format!("events.out.tfevents.{}.enginora-rs", now().as_secs());
-        let path = folder.join(file);
-        let file = File::create(&path).map_err(|e| Error::creating(&path, &e))?;
-        let mut file = BufWriter::new(file);
+        let name = format!("events.out.tfevents.{}.enginora-rs", now().as_secs());
+        let mut path = folder.join(&name);
+        // A run that was stopped and taken up within a second.
+        for number in 2.. {
+            if !path.exists() {
+                break;
+            }
+            path = folder.join(format!("{name}.{number}"));
+        }
+        let mut file = fsio::create(&path)?;
         events::write_header(&mut file, now().as_secs_f64())
             .map_err(|e| Error::writing(&path, &e))?;
         tracing::info!("TensorBoard: tensorboard --logdir {}", folder.display());
@@ -111,10 +116,7 @@ impl Tracker for TensorBoard {
             }
         }
         if let Some((path, file)) = self.file.take() {
-            let file = file
-                .into_inner()
-                .map_err(|e| Error::writing(&path, e.error()))?;
-            file.sync_all().map_err(|e| Error::writing(&path, &e))?;
+            fsio::finish(file, &path)?;
         }
         Ok(())
     }
