@@ -1,0 +1,58 @@
+// The blocks of data in the page: base64 of zlib of the values' bytes, least bytes first, all first
+// bytes before all second bytes.
+
+export type Values = Uint8Array | Uint16Array | Uint32Array | Float32Array | Float64Array;
+
+const WIDTHS: Record<string, number> = { json: 1, u8: 1, u16: 2, u32: 4, f32: 4, f64: 8 };
+
+/** The values of a block; it is taken out of the document, which frees its letters. */
+export async function block(name: string): Promise<Values> {
+  const element = document.getElementById(name);
+  if (!element) throw new Error(`the page has no block ${name}`);
+  const kind = element.dataset["kind"] ?? "u8";
+  const packed = fromBase64(element.textContent ?? "");
+  element.remove();
+  const planes = await inflated(packed);
+  const width = WIDTHS[kind] ?? 1;
+  const bytes = width === 1 ? planes : interleaved(planes, width);
+  switch (kind) {
+    case "u16":
+      return new Uint16Array(bytes.buffer, 0, bytes.length / 2);
+    case "u32":
+      return new Uint32Array(bytes.buffer, 0, bytes.length / 4);
+    case "f32":
+      return new Float32Array(bytes.buffer, 0, bytes.length / 4);
+    case "f64":
+      return new Float64Array(bytes.buffer, 0, bytes.length / 8);
+    default:
+      return bytes;
+  }
+}
+
+export async function facts(): Promise<unknown> {
+  return JSON.parse(new TextDecoder().decode((await block("facts")) as Uint8Array<ArrayBuffer>));
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  const direct = (Uint8Array as unknown as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> }).fromBase64;
+  if (direct) return direct.call(Uint8Array, text);
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
+async function inflated(packed: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function interleaved(planes: Uint8Array, width: number): Uint8Array<ArrayBuffer> {
+  const n = planes.length / width;
+  const bytes = new Uint8Array(planes.length);
+  for (let place = 0; place < width; place++) {
+    const plane = planes.subarray(place * n, (place + 1) * n);
+    for (let i = 0, at = place; i < n; i++, at += width) bytes[at] = plane[i]!;
+  }
+  return bytes;
+}
