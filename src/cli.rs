@@ -17,7 +17,7 @@ use crate::map::{MapOptions, Variability};
 use crate::pipeline::{
     self, AuditOptions, ColumnNames, ConfigOptions, Console, DeviceChoice, ExperimentAction,
     ExperimentOptions, ExportOptions, MapCommandOptions, PlotOptions, PredictOptions,
-    SelectOptions, Shard, Start,
+    ReportOptions, SelectOptions, Shard, Start,
 };
 
 /// Fine-tunes BERT-style text classifiers, draws the data map of their training set, and
@@ -140,6 +140,22 @@ enum Command {
         #[arg(long = "metric", value_name = "NAME")]
         metrics: Vec<String>,
     },
+    /// Make a page of a run that opens in any browser, without a network: its map to look through,
+    /// its examples, its numbers.
+    Report {
+        /// A run, an output folder, a map, or the folder of an experiment.
+        #[arg(value_name = "RUN")]
+        run: PathBuf,
+        /// Another run of the same examples, as with another seed: the page says what changed.
+        #[arg(value_name = "RUN_B")]
+        other: Option<PathBuf>,
+        /// Leave the examples' texts out.
+        #[arg(long)]
+        no_texts: bool,
+        /// Where the page goes.
+        #[arg(long, value_name = "FILE", default_value = "report.html")]
+        output: PathBuf,
+    },
     /// Draw a data map: the paper's figure, or any two of its signals.
     Plot {
         /// The map: a table (.parquet, .csv, .tsv, .jsonl, .pickle), a run, or a folder with a map.
@@ -249,7 +265,8 @@ struct SelectArguments {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_RANDOM_STATE)]
     seed: u64,
     /// Guids to leave out before anything is picked, so that fractions are of what is left: a
-    /// text file with one a line, or a table with a column `guid`.
+    /// text file with one a line, or a table with a column `guid`; of one with a column `mark`, as
+    /// the page of a run gives it, those marked `mislabelled`.
     #[arg(long, value_name = "FILE")]
     drop: Option<PathBuf>,
     /// The data file, or a glob; the output is this file with only the selected rows, in its own
@@ -481,6 +498,17 @@ fn run(command: Command, console: &Console) -> Result<()> {
             pipeline::run_experiment(&arguments.into(), device, console)
         }
         Command::Select(arguments) => pipeline::run_select(&arguments.into()),
+        Command::Report {
+            run,
+            other,
+            no_texts,
+            output,
+        } => pipeline::run_report(&ReportOptions {
+            run,
+            other,
+            texts: !no_texts,
+            output,
+        }),
         Command::Plot {
             map,
             x,

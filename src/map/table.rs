@@ -122,6 +122,11 @@ impl<'a> MapFile<'a> {
         Ok(Self { path, table })
     }
 
+    /// All of it, as it was read.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The columns' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.table.names()

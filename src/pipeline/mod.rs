@@ -24,6 +24,7 @@ mod predict;
 mod progress;
 mod ready_model;
 mod records;
+mod report;
 mod run_folder;
 mod select;
 mod selection_record;
@@ -46,6 +47,7 @@ pub use export::{ExportOptions, run_export};
 pub use map::{MapCommandOptions, run_map};
 pub use plot::{PlotOptions, run_plot};
 pub use predict::{ColumnNames, PredictOptions, run_evaluate, run_predict};
+pub use report::{ReportOptions, run_report};
 pub use select::{SelectOptions, run_select};
 pub use signals::listen;
 pub use start::Start;
@@ -153,6 +155,7 @@ pub fn run_loop(
         console,
     )?;
     model.save(config, &inputs, &run)?;
+    report::write_page_of_run(&run, config, &inputs)?;
     tracking.finish(&run, &trained.outcome, &trained.results)?;
     run.finish()?;
     dvc::add(config, &inputs, &run)?;

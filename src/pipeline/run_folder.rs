@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::fsio;
 use crate::pipeline::Console;
 use crate::pipeline::inputs::{EvaluationSet, Inputs};
+use crate::pipeline::report::PAGE;
 use crate::pipeline::selection_record;
 
 /// What a complete run has: names, sizes and hashes of its files.
@@ -300,6 +301,7 @@ fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
         "data_map.svg",
         "history.jsonl",
         "metrics.yaml",
+        PAGE,
         "trainer_state.json",
         "training_dynamics",
         LOG,

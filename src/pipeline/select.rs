@@ -254,16 +254,25 @@ fn not_dropped(guids: &[String], drop: &Path) -> Result<Vec<bool>> {
     Ok(is_kept)
 }
 
+/// What the column `mark` of a reader's marks says of an example that is to go.
+const MISLABELLED: &str = "mislabelled";
+
 /// The guids that a file lists: a table has them in the column `guid`, any other file one a
-/// line.
+/// line. Of a table with a column `mark`, as the page of a run gives it, these are the
+/// examples that are marked as mislabelled.
 fn read_list(path: &Path) -> Result<Vec<String>> {
     if Table::check_format(path).is_ok() {
-        let guids = Table::read(path)?.texts("guid");
-        return guids.ok_or_else(|| {
+        let table = Table::read(path)?;
+        let guids = table.texts("guid").ok_or_else(|| {
             let message = "no column `guid` of texts or whole numbers";
             let hint = "a file with one guid a line has an extension such as `.txt`";
             Error::data(Problem::new(message).in_file(path).hint(hint))
-        });
+        })?;
+        let Some(marks) = table.texts("mark") else {
+            return Ok(guids);
+        };
+        let is_listed: Vec<bool> = marks.iter().map(|mark| mark == MISLABELLED).collect();
+        return Ok(kept(guids, &is_listed));
     }
     let text = String::from_utf8(fsio::read(path)?)
         .map_err(|_| Error::data(Problem::new("not a text in UTF-8").in_file(path)))?;

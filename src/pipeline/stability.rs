@@ -22,7 +22,7 @@ use crate::select::{Coordinates, select_regions};
 
 pub(super) use mean_map::{UNCERTAINTIES, epochs_right, mean_map, td_metrics};
 pub(super) use runs::Runs;
-use spearman::spearman;
+pub(super) use spearman::spearman;
 
 /// The share of the examples that is compared as hard, easy and ambiguous: the paper's third.
 const SHARE: &str = "0.33";

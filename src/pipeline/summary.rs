@@ -12,6 +12,7 @@ use crate::map::label_errors::{ConfidentLearning, Judged, mean_probabilities};
 use crate::pipeline::ConfigOptions;
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::ready_model::thousands;
+use crate::pipeline::report::PAGE;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::selection_record;
 use crate::pipeline::stages::StageResult;
@@ -68,6 +69,7 @@ pub fn print(
         add("selected examples", shown("selection.csv"));
     }
     add("metrics", shown("metrics.yaml"));
+    add("page of the run", shown(PAGE));
     for result in results {
         if let Some(path) = &result.predictions {
             add(

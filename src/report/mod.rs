@@ -24,6 +24,7 @@
 //!   text      how wide a text is, and what fits
 //!   svg       the writer: escaping, numbers, groups
 //! raster      SVG to PNG
+//! page        the map as one HTML page, with a script of its own
 //! ```
 //!
 //! The SVG elements are written directly and not through plotters: its backends take whole
@@ -39,6 +40,7 @@ mod frame;
 pub mod groups;
 mod histogram;
 mod legend;
+pub mod page;
 pub mod raster;
 mod regions;
 mod scale;

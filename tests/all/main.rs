@@ -19,6 +19,7 @@ mod metrics;
 mod model;
 mod multiple_choice;
 mod nn;
+mod page;
 mod pieces;
 mod pipeline;
 mod plot;

@@ -27,6 +27,7 @@ fn a_run_leaves_everything_that_the_summary_names() {
         "metrics.yaml",
         "predictions_control.csv",
         "predictions_test.csv",
+        "report.html",
         "trainer_state.json",
         "training_dynamics/epoch=0/part-0.parquet",
         "training_dynamics/epoch=1/part-0.parquet",

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::map::label_errors::LabelEvidence;
 use crate::pipeline::{Console, DeviceChoice, open_device};
+pub(super) use audited_run::default_output;
+
 use audited_run::AuditedRun;
 use findings::Findings;
 

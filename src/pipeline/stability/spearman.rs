@@ -2,7 +2,7 @@
 
 /// Spearman's rank correlation, -1 to 1: Pearson's of the ranks, where equal values share the
 /// mean of theirs. NaN where either side is constant.
-pub(super) fn spearman(a: &[f64], b: &[f64]) -> f64 {
+pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (ranks(a), ranks(b));
     let mean = (a.len() as f64 - 1.0) / 2.0;
     let sum = |of: &mut dyn Iterator<Item = f64>| of.sum::<f64>();

@@ -226,6 +226,16 @@ fn dropped_examples_are_gone_before_fractions_are_taken() {
         let left = format!("2 of 6 examples are left out by {drop}\n");
         assert!(said.contains(&left), "{said}");
     }
+    // Of a reader's marks only the mislabelled ones go.
+    project.write(
+        "marks.csv",
+        "guid,mark,label,note\nb,mislabelled,1,\"no, \"\"b\"\"\"\nc,keep,0,\nd,mislabelled,0,\ne,,0,a note\n",
+    );
+    select(
+        &project,
+        "map.csv --drop marks.csv --fraction ambiguous=0.5 --output marked.txt",
+    );
+    assert_eq!(project.read("marked.txt"), "c\ne\n");
     // One selection can follow another.
     select(
         &project,
