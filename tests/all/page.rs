@@ -272,6 +272,40 @@ fn trajectories_are_the_softmax_of_the_dynamics_in_255ths() {
 }
 
 #[test]
+fn of_many_classes_an_example_keeps_its_own_and_the_highest() {
+    let project = tiny_project();
+    let mut training = String::from("id,text,label\n");
+    for i in 0..48 {
+        let _ = writeln!(training, "e{i},word{} word{},class{}", i % 8, i % 5, i % 8);
+    }
+    project.write("train.csv", &training);
+    let config = CONFIG.split("testing:").next().unwrap();
+    project.write("run.yaml", config);
+    project.succeed(&LOOP);
+    let page = Decoded::new(&project.read("out/report.html"));
+    let trajectory = &page.facts["map"]["trajectory"];
+    assert_eq!(trajectory["classes"].as_array().unwrap().len(), 8);
+    assert_eq!(trajectory["n_slots"], 6);
+    let slots = page.reals(&trajectory["slots"]);
+    let gold = page.reals(&trajectory["gold"]);
+    let (n, kept) = (gold.len(), page.bytes(&trajectory["probabilities"]));
+    for row in 0..n {
+        let classes: Vec<f64> = (0..6).map(|slot| slots[slot * n + row]).collect();
+        assert!((classes[0] - gold[row]).abs() < 0.5, "{classes:?}");
+        let mut distinct: Vec<u64> = classes.iter().map(|class| *class as u64).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 6);
+        let peak = |slot: usize| (0..3).map(|epoch| kept[(epoch * 6 + slot) * n + row]).max();
+        let peaks: Vec<_> = (1..6).map(peak).collect();
+        assert!(peaks.is_sorted_by(|a, b| a >= b), "{peaks:?}");
+        // The two that are left out are the least likely ones: all eight sum to 1.
+        let sum: u32 = (0..6).map(|slot| u32::from(kept[slot * n + row])).sum();
+        assert!((6 * 255 / 8 - 6..=261).contains(&sum), "{sum}");
+    }
+}
+
+#[test]
 fn a_run_without_a_map_gets_a_page_of_its_numbers() {
     let project = tiny_project();
     project.succeed(

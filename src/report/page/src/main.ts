@@ -111,9 +111,11 @@ async function start(): Promise<void> {
   window.addEventListener("beforeprint", () => {
     wasDark = document.documentElement.dataset["theme"] === "dark";
     if (wasDark) turn(false, false);
-    scatter?.redraw();
+    const picture = scatter?.picture();
+    if (picture) scatter?.element.append(h("img", { class: "print-only", src: picture, alt: "The map" }));
   });
   window.addEventListener("afterprint", () => {
+    document.querySelectorAll(".print-only").forEach((element) => element.remove());
     if (wasDark) turn(true, false);
   });
   // For measuring and testing; nothing of the page depends on it.

@@ -640,6 +640,20 @@ export class Scatter {
   redraw(): void {
     this.drawNow();
   }
+
+  /** All of it as a picture, for paper, onto which browsers do not bring WebGL. */
+  picture(): string {
+    const canvas = document.createElement("canvas");
+    canvas.width = this.overlay.width;
+    canvas.height = this.overlay.height;
+    const context = canvas.getContext("2d");
+    if (!context) return "";
+    this.drawPart(0, this.n);
+    this.drawOverlay();
+    context.drawImage(this.pointsCanvas, 0, 0);
+    context.drawImage(this.overlay, 0, 0);
+    return canvas.toDataURL();
+  }
 }
 
 function padded(signal: Signal): [number, number] {
