@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::data::{Dataset, ExampleIndex, Table};
 use crate::error::Result;
+use crate::fsio::hexadecimal;
 use crate::map::MapFile;
 use crate::pipeline::report::source::Source;
-use crate::pipeline::run_folder::hexadecimal;
 use crate::report::page::Page;
 
 /// A column of texts with more values than these is no category.
