@@ -57,7 +57,8 @@ const listed = (page) => page.evaluate(() => window.enginora.app.list.length);
 const button = (page, part, name) => page.locator(part).getByRole("button", { name, exact: true });
 
 await check("the page of a run opens and draws its map with WebGL2", async () => {
-  const page = await open(join(plain, "out/report.html"));
+  // This browser draws with the processor, where the page would rather use pixels.
+  const page = await open(join(plain, "out/report.html"), { hash: "#webgl" });
   assert.equal(await page.evaluate(() => window.enginora.scatter().renderer), "WebGL2");
   assert.equal(await page.title(), "train.jsonl \u00b7 data map");
   assert.equal(await listed(page), 360);
@@ -73,8 +74,8 @@ await check("the page of a run opens and draws its map with WebGL2", async () =>
   await page.context().close();
 });
 
-await check("without WebGL2 the map is drawn in pixels", async () => {
-  const page = await open(join(plain, "out/report.html"), { hash: "#2d" });
+await check("without a graphics processor the map is drawn in pixels", async () => {
+  const page = await open(join(plain, "out/report.html"));
   assert.equal(await page.evaluate(() => window.enginora.scatter().renderer), "2D canvas");
   await page.waitForTimeout(200);
   const nDrawn = await page.evaluate(() => {
@@ -114,6 +115,7 @@ await check("the regions take what `select` takes, in its order", async () => {
     { hard_to_learn: "0.7", ambiguous: "0.3" },
     { easy_to_learn: "1e-1", ambiguous: ".15", random: "0.05" },
     { hard_to_learn: "0.0027777777777777778" },
+    { hard_to_learn: "0.2", easy_to_learn: "0.2", ambiguous: "0.2", random: "0.4" },
   ];
   for (const wanted of shares) {
     for (const name of ["hard to learn", "easy to learn", "ambiguous", "random"]) {
@@ -340,6 +342,19 @@ await check("texts, labels and ids that mean harm are only shown", async () => {
   const at = complaints.findIndex((text) => text.includes("violates the following Content Security Policy"));
   assert.ok(at >= 0, "the browser says that it stopped the script");
   complaints.splice(at, 1);
+});
+
+await check("pairs of texts and options are shown, with the label among them", async () => {
+  const pairs = await open(join(work, "pairs/out/report.html"));
+  await pairs.keyboard.press("j");
+  assert.equal(await pairs.locator(".example .text").count(), 2);
+  assert.match(await pairs.locator(".example .text").nth(1).textContent(), /^second/);
+  await pairs.context().close();
+  const choice = await open(join(work, "choice/out/report.html"));
+  await choice.keyboard.press("j");
+  assert.equal(await choice.locator(".options li").count(), 2);
+  assert.match(await choice.locator(".options li.gold").textContent(), /label/);
+  await choice.context().close();
 });
 
 await check("every view fits a laptop and a phone, light and dark", async () => {

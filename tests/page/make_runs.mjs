@@ -58,3 +58,10 @@ const harm = (i, text, label) => ({
   label: label === 1 ? HOSTILE[0] : HOSTILE[4],
 });
 run("hostile", rows(90, harm), rows(20, harm), { random_state: 3, mlflow: null });
+
+const pair = (i, text, label) => ({ id: `pair-${i}`, sentence1: text, sentence2: `second ${text}`, label });
+run("pairs", rows(60, pair), rows(10, pair), {});
+const choice = (i, text, label) => ({ id: `choice-${i}`, text: "it was _ in all", first: "dull", second: "fine", label });
+run("choice", rows(60, choice), rows(10, choice), {
+  data: { output_dir: "out", text_column: "text", label_column: "label", option_columns: ["first", "second"], option_blank: "_" },
+});

@@ -254,6 +254,8 @@ function marks(app: App): HTMLElement {
       ),
       h("p", { class: "muted small" }, "Kept in this browser for this set of examples. With the mislabelled ones left out:"),
       h("code", { class: "command" }, "enginora-rs select MAP --drop marks.csv --fraction ..."),
+      h("p", { class: "muted small" }, "Or in a config, with the kept guids:"),
+      h("code", { class: "command" }, "selectors: [{name: command, args: {command: [cat, kept.txt]}}]"),
     );
   };
   app.on(["marks"], draw);

@@ -3,6 +3,7 @@
 import type { App } from "./app";
 import { css, SHAPES, type Paint } from "./colours";
 import { grouped, h, replace, s } from "./dom";
+import type { Signal } from "./model";
 
 const OUTLINES: Record<(typeof SHAPES)[number], string> = {
   disc: "M7 2a5 5 0 1 0 .01 0z",
@@ -29,7 +30,7 @@ export function drawLegend(element: HTMLElement, app: App, paint: Paint, fullest
     replace(
       element,
       title,
-      bar(paint, signal.tick(low), signal.tick(high)),
+      bar(paint, end(signal, low), end(signal, high)),
       paint.nMissing > 0 && h("span", { class: "muted" }, `grey: ${grouped(paint.nMissing)} without a value`),
     );
     return;
@@ -57,6 +58,8 @@ export function drawLegend(element: HTMLElement, app: App, paint: Paint, fullest
   });
   replace(element, title, ...groups);
 }
+
+const end = (signal: Signal, x: number): string => signal.tick(x === signal.beyond ? x : Number(x.toPrecision(3)));
 
 function bar(paint: Paint, low: string, high: string): HTMLElement {
   const canvas = h("canvas", { width: 120, height: 1, class: "ramp", "aria-hidden": true });

@@ -87,8 +87,8 @@ export class Signal {
   /** What stands at a place of its axis. */
   tick(x: number): string {
     if (this.beyond !== null && Math.abs(x - this.beyond) < 1e-9) return this.isNeverLearnt ? "never" : "\u221e";
-    const text = short(x);
-    return text.includes("e") || !text.includes(".") ? text : String(Number(text));
+    const size = Math.abs(x);
+    return size !== 0 && (size < 1e-4 || size >= 1e6) ? String(Number(x.toPrecision(6))) : String(x);
   }
 }
 

@@ -80,6 +80,16 @@ void main() {
   result = vec4(paint.rgb * cover, cover);
 }`;
 
+/** Whether the browser has no graphics processor to draw with. */
+function isByProcessor(): boolean {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (!gl) return true;
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
 export class GlPoints implements Points {
   readonly name = "WebGL2";
   private readonly program: WebGLProgram;
@@ -106,8 +116,9 @@ export class GlPoints implements Points {
     }
   }
 
-  /** None where the browser has no WebGL2. */
-  static open(canvas: HTMLCanvasElement): GlPoints | null {
+  /** None where the browser has no WebGL2, or only one that the processor works out, which is slower than pixels. */
+  static open(canvas: HTMLCanvasElement, isForced: boolean): GlPoints | null {
+    if (!isForced && isByProcessor()) return null;
     const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true, alpha: true });
     if (!gl) return null;
     const program = gl.createProgram()!;
@@ -184,12 +195,59 @@ export class GlPoints implements Points {
   }
 }
 
+/** Places within a pixel, to each side, for which a marker is worked out. */
+const PARTS = 4;
+
+/** The pixels that a marker covers, around the one that its middle is in, and how much of each. */
+interface Stamp {
+  dx: Int16Array;
+  dy: Int16Array;
+  cover: Float32Array;
+}
+
+/** How far a place is outside of a shape of this radius; less than 0 inside, as in the shader. */
+function outside(shape: number, radius: number, x: number, y: number): number {
+  const [ax, ay] = [Math.abs(x), Math.abs(y)];
+  switch (shape) {
+    case 1:
+      return (ax + ay) * 0.7071 - radius * 0.72;
+    case 2:
+      return Math.max(ax, ay) - radius * 0.8;
+    case 3:
+      return Math.max(ax * 0.866 - y * 0.5, y) - radius * 0.56;
+    case 4:
+      return Math.max(ax * 0.866 + y * 0.5, -y) - radius * 0.56;
+    case 5:
+      return Math.max(Math.abs(ax - ay) * 0.7071 - radius * 0.28, Math.max(ax, ay) - radius * 0.85);
+    default:
+      return Math.hypot(x, y) - radius;
+  }
+}
+
+function stampOf(shape: number, radius: number, fx: number, fy: number): Stamp {
+  const reach = Math.ceil(radius * 1.3) + 1;
+  const [dx, dy, cover]: [number[], number[], number[]] = [[], [], []];
+  for (let y = -reach; y <= reach; y++) {
+    for (let x = -reach; x <= reach; x++) {
+      const share = Math.min(Math.max(0.5 - outside(shape, radius, x + 0.5 - fx, y + 0.5 - fy), 0), 1);
+      if (share < 0.02) continue;
+      dx.push(x);
+      dy.push(y);
+      cover.push(share);
+    }
+  }
+  return { dx: Int16Array.from(dx), dy: Int16Array.from(dy), cover: Float32Array.from(cover) };
+}
+
 export class PixelPoints implements Points {
   readonly name = "2D canvas";
   private places: Float32Array = new Float32Array();
   private colours: Uint8Array = new Uint8Array();
   private states: Uint8Array = new Uint8Array();
   private palette: Rgb[] = [];
+  private shapes: number[] = [];
+  /** Red, green, blue and cover of every pixel, multiplied by the cover. */
+  private sums = new Float32Array();
 
   constructor(private readonly canvas: HTMLCanvasElement) {}
 
@@ -197,8 +255,9 @@ export class PixelPoints implements Points {
     this.places = places;
   }
 
-  setColours(palette: Rgb[], _shapes: number[], of: Uint8Array): void {
+  setColours(palette: Rgb[], shapes: number[], of: Uint8Array): void {
     this.palette = palette;
+    this.shapes = shapes;
     this.colours = of;
   }
 
@@ -213,39 +272,55 @@ export class PixelPoints implements Points {
     const to = Math.min(frame.to, this.states.length);
     if (to <= frame.from) return;
     const [width, height] = [Math.round(frame.width), Math.round(frame.height)];
-    const image =
-      frame.from === 0
-        ? new ImageData(width, height)
-        : context.getImageData(Math.round(frame.left), Math.round(frame.top), width, height);
-    const data = image.data;
-    const { x: vx, y: vy, scale } = frame.view;
-    for (let pass = 1; pass <= 3; pass++) {
-      const radius = (frame.size * (pass === 3 ? 1.35 : 1)) / 2;
-      const reach = Math.ceil(radius);
-      const alpha = pass === 1 ? frame.alpha * 0.16 : frame.alpha;
-      for (let i = frame.from; i < to; i++) {
-        if (this.states[i] !== pass) continue;
-        const cx = (this.places[2 * i]! - vx) * scale * width;
-        const cy = height - (this.places[2 * i + 1]! - vy) * scale * height;
-        if (!(cx > -reach && cx < width + reach && cy > -reach && cy < height + reach)) continue;
-        const [r, g, b] = this.palette[this.colours[i]!] ?? [128, 128, 128];
-        for (let y = Math.max(Math.floor(cy) - reach, 0); y <= Math.min(Math.floor(cy) + reach, height - 1); y++) {
-          for (let x = Math.max(Math.floor(cx) - reach, 0); x <= Math.min(Math.floor(cx) + reach, width - 1); x++) {
-            const d = Math.hypot(x + 0.5 - cx, y + 0.5 - cy) - radius;
-            const cover = Math.min(Math.max(0.5 - d, 0), 1) * alpha;
-            if (cover <= 0) continue;
-            const at = 4 * (y * width + x);
-            const below = (data[at + 3]! / 255) * (1 - cover);
-            const all = cover + below;
-            data[at] = (r * cover + data[at]! * below) / all;
-            data[at + 1] = (g * cover + data[at + 1]! * below) / all;
-            data[at + 2] = (b * cover + data[at + 2]! * below) / all;
-            data[at + 3] = 255 * all;
-          }
-        }
-      }
+    if (this.sums.length !== 4 * width * height) this.sums = new Float32Array(4 * width * height);
+    else if (frame.from === 0) this.sums.fill(0);
+    for (let pass = 1; pass <= 3; pass++) this.add(frame, to, pass, width, height);
+    const image = new ImageData(width, height);
+    const [sums, data] = [this.sums, image.data];
+    for (let at = 0; at < data.length; at += 4) {
+      const cover = sums[at + 3]!;
+      if (cover === 0) continue;
+      data[at] = sums[at]! / cover;
+      data[at + 1] = sums[at + 1]! / cover;
+      data[at + 2] = sums[at + 2]! / cover;
+      data[at + 3] = 255 * cover;
     }
     context.putImageData(image, Math.round(frame.left), Math.round(frame.top));
+  }
+
+  /** Adds the markers of a state to the sums. */
+  private add(frame: Frame, to: number, pass: number, width: number, height: number): void {
+    const { places, colours, states, palette, sums } = this;
+    const { x: vx, y: vy, scale } = frame.view;
+    const radius = (frame.size * (pass === 3 ? 1.35 : 1)) / 2;
+    const alpha = pass === 1 ? frame.alpha * 0.16 : frame.alpha;
+    const stamps = new Map<number, Stamp>();
+    for (let i = frame.from; i < to; i++) {
+      if (states[i] !== pass) continue;
+      const cx = (places[2 * i]! - vx) * scale * width;
+      const cy = height - (places[2 * i + 1]! - vy) * scale * height;
+      if (!(cx > -radius && cx < width + radius && cy > -radius && cy < height + radius)) continue;
+      const [px, py] = [Math.floor(cx), Math.floor(cy)];
+      const [fx, fy] = [Math.floor((cx - px) * PARTS), Math.floor((cy - py) * PARTS)];
+      const colour = colours[i]!;
+      const shape = this.shapes[colour] ?? 0;
+      const key = (shape * PARTS + fx) * PARTS + fy;
+      let stamp = stamps.get(key);
+      if (!stamp) stamps.set(key, (stamp = stampOf(shape, radius, (fx + 0.5) / PARTS, (fy + 0.5) / PARTS)));
+      const [r, g, b] = palette[colour] ?? [128, 128, 128];
+      const { dx, dy, cover } = stamp;
+      for (let k = 0; k < cover.length; k++) {
+        const [x, y] = [px + dx[k]!, py + dy[k]!];
+        if (x < 0 || x >= width || y < 0 || y >= height) continue;
+        const share = cover[k]! * alpha;
+        const rest = 1 - share;
+        const at = 4 * (y * width + x);
+        sums[at] = r * share + sums[at]! * rest;
+        sums[at + 1] = g * share + sums[at + 1]! * rest;
+        sums[at + 2] = b * share + sums[at + 2]! * rest;
+        sums[at + 3] = share + sums[at + 3]! * rest;
+      }
+    }
   }
 
   finish(): void {

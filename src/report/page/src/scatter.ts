@@ -33,6 +33,10 @@ const CELLS = 256;
 const DENSITY = 7;
 /** So many markers are drawn at once by any machine. */
 const SMALL = 20_000;
+/** Milliseconds that markers may take of the 16 of a frame; axes and browser need some. */
+const PART_TIME = 10;
+/** At least so many markers are drawn at a time. */
+const LEAST_PART = 6000;
 /** Markers that are drawn at a time before it is known how long they take. */
 const FIRST_BUDGET = 40_000;
 /** How far markers of whole numbers are spread, in units. */
@@ -81,7 +85,9 @@ export class Scatter {
     this.overlay.tabIndex = 0;
     this.overlay.setAttribute("role", "img");
     this.element.append(this.pointsCanvas, this.overlay);
-    this.points = location.hash === "#2d" ? new PixelPoints(this.pointsCanvas) : GlPoints.open(this.pointsCanvas) ?? new PixelPoints(this.pointsCanvas);
+    // For measuring and testing the address can say which way to draw.
+    const gl = location.hash === "#2d" ? null : GlPoints.open(this.pointsCanvas, location.hash === "#webgl");
+    this.points = gl ?? new PixelPoints(this.pointsCanvas);
     this.order = randomOrder(n);
     this.places = new Float32Array(2 * n);
     this.cellRows = new Uint32Array(n);
@@ -235,7 +241,8 @@ export class Scatter {
   private readonly fill = onFrame(() => {
     if (this.lastMove > 0 || this.width === 0) return;
     const from = this.wholeFrom;
-    const to = Math.min(from + Math.round(this.budget), this.n);
+    // At rest a part may take longer than a frame.
+    const to = Math.min(from + Math.round(4 * this.budget), this.n);
     this.drawPart(from, to);
     this.wholeFrom = to;
     if (to < this.n) this.fill();
@@ -274,11 +281,8 @@ export class Scatter {
     if (this.n <= SMALL) return;
     this.points.finish();
     const taken = performance.now() - started;
-    // A frame has 16 ms, of which the axes and the browser need some.
-    const share = Math.min(Math.max(11 / Math.max(taken, 0.5), 0.5), 1.6);
-    if (to - from >= 0.9 * this.budget || share < 1) {
-      this.budget = Math.min(Math.max(this.budget * share, Math.min(this.n, 6000)), this.n);
-    }
+    const wanted = ((to - from) / Math.max(taken, 0.2)) * PART_TIME;
+    if (to > from) this.budget = Math.min(Math.max((this.budget + wanted) / 2, Math.min(this.n, LEAST_PART)), this.n);
   }
 
   private markerSize(): number {
@@ -347,7 +351,8 @@ export class Scatter {
   private drawOutlines(context: CanvasRenderingContext2D, ink: (name: string) => string): void {
     const { left, top, width, height } = this.panel;
     const { x0, x1, y0, y1 } = this.range;
-    const taken: [number, number, number, number][] = [];
+    const taken: [number, number, number][] = [];
+    const boxes: { outline: Outline; a: number; b: number; c: number; d: number }[] = [];
     for (const outline of this.outlines) {
       let [a, b] = this.pixel((outline.left - x0) / (x1 - x0), (outline.top - y0) / (y1 - y0));
       let [c, d] = this.pixel((outline.right - x0) / (x1 - x0), (outline.bottom - y0) / (y1 - y0));
@@ -356,24 +361,25 @@ export class Scatter {
       c = Math.min(c, left + width - 1.5);
       d = Math.min(d, top + height - 1.5);
       if (c - a < 1 || d - b < 1) continue;
-      const colour = `rgb(${outline.colour.join(",")})`;
-      context.strokeStyle = colour;
+      boxes.push({ outline, a, b, c, d });
+      context.strokeStyle = `rgb(${outline.colour.join(",")})`;
       context.lineWidth = 1.75;
       context.setLineDash([6, 3]);
       context.strokeRect(a, b, c - a, d - b);
-      context.setLineDash([]);
+    }
+    context.setLineDash([]);
+    for (const { outline, a, b, c, d } of boxes) {
+      context.strokeStyle = `rgb(${outline.colour.join(",")})`;
       context.font = "600 11.5px system-ui, sans-serif";
       const wide = context.measureText(outline.label).width + 16;
       const lx = Math.min(Math.max((a + c) / 2 - wide / 2, left + 4), left + width - wide - 4);
       let ly = Math.min(Math.max((b + d) / 2 - 10, top + 4), top + height - 24);
       while (taken.some(([x, y, w]) => Math.abs(y - ly) < 23 && lx < x + w && x < lx + wide)) ly += 24;
-      taken.push([lx, ly, wide, 20]);
+      taken.push([lx, ly, wide]);
       context.fillStyle = ink("--surface");
-      context.globalAlpha = 0.9;
       context.beginPath();
       context.roundRect(lx, ly, wide, 20, 4);
       context.fill();
-      context.globalAlpha = 1;
       context.stroke();
       context.fillStyle = ink("--text");
       context.textAlign = "center";

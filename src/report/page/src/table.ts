@@ -6,7 +6,7 @@ import { guidList, listYaml, rowTable, save } from "./downloads";
 
 const ROW = 29;
 /** Pixels of columns, as in the style. */
-const WIDTHS: Record<string, number> = { "of-guid": 96, "of-text": 260, "of-class": 80 };
+const WIDTHS: Record<string, number> = { "of-guid": 96, "of-text": 260, "of-class": 90 };
 /** Browsers do not scroll further than some millions of pixels. */
 const MOST_PIXELS = 12_000_000;
 
