@@ -26,7 +26,9 @@ export interface ScatterEvents {
   onLasso(rows: Uint8Array): void;
 }
 
+/** Room around the panel; at the left at least, as labels may be wide. */
 const MARGIN = { left: 60, right: 14, top: 14, bottom: 46 };
+const LABEL_FONT = "12px system-ui, sans-serif";
 /** Cells of the index in which markers are looked up, to each side. */
 const CELLS = 256;
 /** Pixels of a cell of the density view. */
@@ -195,11 +197,29 @@ export class Scatter {
 
   private get panel(): { left: number; top: number; width: number; height: number } {
     return {
-      left: MARGIN.left,
+      left: this.left,
       top: MARGIN.top,
-      width: Math.max(this.width - MARGIN.left - MARGIN.right, 1),
+      width: Math.max(this.width - this.left - MARGIN.right, 1),
       height: Math.max(this.height - MARGIN.top - MARGIN.bottom, 1),
     };
+  }
+
+  private left = MARGIN.left;
+
+  /** Makes room for the labels of what is seen of the axis at the left. */
+  private fitLabels(): void {
+    const context = this.overlay.getContext("2d");
+    if (!context) return;
+    context.font = LABEL_FONT;
+    const widest = this.ticksUp().reduce((most, tick) => Math.max(most, context.measureText(this.y.tick(tick)).width), 0);
+    this.left = Math.max(MARGIN.left, Math.min(widest + 32, this.width / 3));
+  }
+
+  private ticksUp(): number[] {
+    const { top, height } = this.panel;
+    const { y0, y1 } = this.range;
+    const at = (py: number): number => y0 + this.place(0, py)[1] * (y1 - y0);
+    return ticks(this.y, [at(top + height), at(top)], height / 48);
   }
 
   /** A place of the map in pixels. */
@@ -232,6 +252,7 @@ export class Scatter {
       if (this.frames.length > 600) this.frames.shift();
     }
     this.lastMove = now;
+    this.fitLabels();
     this.drawPart(0, Math.round(this.budget));
     this.drawOverlay();
     this.settle();
@@ -255,6 +276,7 @@ export class Scatter {
     if (this.width === 0 || !this.x) return;
     this.wholeFrom = 0;
     this.lastMove = 0;
+    this.fitLabels();
     this.drawPart(0, Math.round(this.budget));
     this.drawOverlay();
     if (this.budget < this.n) {
@@ -430,7 +452,7 @@ export class Scatter {
     context.strokeStyle = ink("--axis");
     context.lineWidth = 1;
     context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
-    context.font = "12px system-ui, sans-serif";
+    context.font = LABEL_FONT;
     context.fillStyle = ink("--muted");
     context.beginPath();
     context.textAlign = "center";
@@ -448,7 +470,7 @@ export class Scatter {
     }
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (const tick of ticks(this.y, seenY, height / 48)) {
+    for (const tick of this.ticksUp()) {
       const py = top + height - ((tick - seenY[0]) / (seenY[1] - seenY[0])) * height;
       context.moveTo(left, py);
       context.lineTo(left - 5, py);
@@ -663,7 +685,11 @@ export class Scatter {
 }
 
 function padded(signal: Signal): [number, number] {
-  const reach = signal.isWhole ? 0.6 : 0.03 * (signal.high - signal.low || 1);
+  if (signal.isWhole) return [signal.low - 0.6, signal.high + 0.6];
+  // What differs by less is rounding, and has no digits that an axis could show.
+  const least = Math.max(1e-6 * Math.max(Math.abs(signal.low), Math.abs(signal.high)), 1e-9);
+  const span = signal.high - signal.low;
+  const reach = span > least ? 0.03 * span : least;
   return [signal.low - reach, signal.high + reach];
 }
 

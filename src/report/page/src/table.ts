@@ -185,7 +185,7 @@ function orderMenu(app: App): HTMLElement {
       return h("option", { value: `${Number(descending)}${name}`, selected: isChosen }, text);
     };
     const options = [
-      app.map.signal("suspect_rank") && option("suspect_rank", false, "most suspicious first (audit)"),
+      app.map.signal("suspect_rank") && option("suspect_rank", false, "most suspicious first"),
       option("confidence", false, "lowest confidence first"),
       option("confidence", true, "highest confidence first"),
       option("variability", true, "highest variability first"),
