@@ -316,6 +316,15 @@ await check("a run without a map has a page of its numbers", async () => {
   await page.context().close();
 });
 
+await check("a table with nothing but confidence and variability is a map, too", async () => {
+  const page = await open(join(plain, "least.html"));
+  assert.equal(await listed(page), 3);
+  for (const tab of ["Classes", "Run", "Map"]) await page.getByRole("tab", { name: tab, exact: true }).click();
+  await page.keyboard.press("j");
+  assert.equal(await page.textContent(".example .guid"), "b");
+  await page.context().close();
+});
+
 await check("texts, labels and ids that mean harm are only shown", async () => {
   const page = await open(join(work, "hostile/out/report.html"));
   for (const tab of ["Classes", "Run", "Map"]) await page.getByRole("tab", { name: tab, exact: true }).click();

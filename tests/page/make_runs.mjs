@@ -65,3 +65,7 @@ const choice = (i, text, label) => ({ id: `choice-${i}`, text: "it was _ in all"
 run("choice", rows(60, choice), rows(10, choice), {
   data: { output_dir: "out", text_column: "text", label_column: "label", option_columns: ["first", "second"], option_blank: "_" },
 });
+
+// The least that is a map: another program's table.
+writeFileSync(join(folder, "least.csv"), "guid,confidence,variability\na,0.9,0.1\nb,0.5,0.4\nc,0.5,0.4\n");
+execFileSync(program, ["-q", "report", "least.csv", "--no-texts", "--output", "least.html"], { cwd: folder });

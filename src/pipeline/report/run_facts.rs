@@ -103,7 +103,7 @@ fn bad(path: &Path, message: &str) -> Error {
 fn confusions(folder: &Path, config: &Config, metrics: &Map<String, Value>) -> Result<Value> {
     let mut confusions = Map::new();
     for stage in metrics.keys() {
-        let path = folder.join(predictions_file(config, stage));
+        let path = predictions_file(folder, config, stage);
         if path.is_file()
             && let Some(confusion) = confusion(&path)?
         {
@@ -113,8 +113,8 @@ fn confusions(folder: &Path, config: &Config, metrics: &Map<String, Value>) -> R
     Ok(Value::Object(confusions))
 }
 
-/// Where a run with this config leaves the predictions of a stage, if they lie in its folder.
-fn predictions_file(config: &Config, stage: &str) -> PathBuf {
+/// Where a run with this config leaves the predictions of a stage.
+fn predictions_file(folder: &Path, config: &Config, stage: &str) -> PathBuf {
     let named = match stage {
         "train" => config.training.results_file.clone(),
         "test" => config.testing.as_ref().and_then(|t| t.results_file.clone()),
@@ -128,7 +128,7 @@ fn predictions_file(config: &Config, stage: &str) -> PathBuf {
     };
     let file = named.unwrap_or_else(|| PathBuf::from(format!("predictions_{stage}.csv")));
     match result_location(&file) {
-        ResultLocation::InRun(name) => name,
+        ResultLocation::InRun(name) => folder.join(name),
         ResultLocation::At(path) => path,
     }
 }

@@ -50,7 +50,7 @@ export class App {
     this.y = map.signal("confidence")!;
     this.seed = seed;
     this.marks = new Marks(map);
-    this.colour = map.signal("correctness") ? "correctness" : "label";
+    this.colour = map.signal("correctness") ? "correctness" : map.category("label") ? "label" : "region";
     this.picks = this.picked();
     this.regions = regionCategory(this.picks);
     this.visible = new Uint8Array(map.n).fill(1);
