@@ -46,20 +46,25 @@ export class Signal {
     readonly values: Values,
   ) {
     this.isNeverLearnt = name === "forgetfulness" && values.includes(NEVER);
-    const isBeyond = (x: number): boolean => x === Infinity || (this.isNeverLearnt && x === NEVER);
-    let [low, high, nBeyond] = [Infinity, -Infinity, 0];
+    const never = this.isNeverLearnt ? NEVER : Infinity;
+    let low = Infinity;
+    let high = -Infinity;
+    let nBeyond = 0;
     for (let i = 0; i < values.length; i++) {
       const x = values[i]!;
-      if (isBeyond(x)) nBeyond++;
-      else if (x < low) low = x;
-      if (!isBeyond(x) && x > high) high = x;
+      if (x === Infinity || x === never) {
+        nBeyond++;
+        continue;
+      }
+      if (x < low) low = x;
+      if (x > high) high = x;
     }
     if (low > high) [low, high] = [0, isWhole ? 0 : 1];
     this.shown = values;
     if (nBeyond > 0) {
       const beyond = isWhole ? high + 1 : high + 0.08 * (high - low || 1);
       const shown = Float32Array.from(values);
-      for (let i = 0; i < shown.length; i++) if (isBeyond(values[i]!)) shown[i] = beyond;
+      for (let i = 0; i < shown.length; i++) if (values[i] === Infinity || values[i] === never) shown[i] = beyond;
       this.shown = shown;
       this.beyond = beyond;
       high = beyond;
@@ -263,7 +268,7 @@ export interface ComparisonFacts {
 }
 
 export class DataMap {
-  private orders: Uint32Array[] | null = null;
+  private readonly orders = new Map<number, Uint32Array>();
 
   private constructor(
     readonly id: string,
@@ -328,7 +333,7 @@ export class DataMap {
       categories,
       trajectory,
       indices,
-      sorted(indices, rows, false),
+      indices.every((index, row) => row === 0 || indices[row - 1]! < index) ? rows : sorted(indices, rows, false),
     );
   }
 
@@ -345,19 +350,21 @@ export class DataMap {
     return this.trajectory?.nEpochs ?? this.signal("correctness")?.high ?? 0;
   }
 
+  /** The rows in the order in which a region picks them; none for random picks. */
+  private orderOf(region: number): Uint32Array | undefined {
+    const signal = [this.signal("confidence"), this.signal("confidence"), this.signal("variability")][region];
+    if (signal && !this.orders.has(region)) this.orders.set(region, sorted(signal.values, this.inFile, region > 0));
+    return this.orders.get(region);
+  }
+
   /** What `enginora-rs select` picks by these shares, in this order, without replacement. */
   pick(shares: bigint[], seed: bigint): Picks {
-    this.orders ??= [
-      sorted(this.signal("confidence")!.values, this.inFile, false),
-      sorted(this.signal("confidence")!.values, this.inFile, true),
-      sorted(this.signal("variability")!.values, this.inFile, true),
-    ];
     const region = new Uint8Array(this.n).fill(REGIONS.length);
     const rows = REGIONS.map((_, i) => {
       const picked = new Uint32Array(shareOf(shares[i] ?? 0n, this.n));
       if (picked.length === 0) return picked;
       const left = (): Uint32Array => shuffled(this.inFile.filter((row) => region[row] === REGIONS.length), seed);
-      const order = this.orders![i] ?? left();
+      const order = this.orderOf(i) ?? left();
       let n = 0;
       for (let at = 0; n < picked.length && at < order.length; at++) {
         const row = order[at]!;
