@@ -47,6 +47,42 @@ pub fn write_atomically(
     sync_folder(parent_of(path))
 }
 
+/// Writes `bytes` over the beginning of a file that is there, which changes nothing but its time
+/// where they are what it holds.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Io`] where that is not possible.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
+    before(Operation::Write(path))
+        .and_then(|()| File::options().write(true).open(path))
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|e| Error::writing(path, &e))
+}
+
+/// Gives a file that is there the time of now.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Io`] where that is not possible.
+pub fn touch(path: &Path) -> Result<()> {
+    before(Operation::Write(path))
+        .and_then(|()| File::options().append(true).open(path))
+        .and_then(|file| file.set_modified(std::time::SystemTime::now()))
+        .map_err(|e| Error::writing(path, &e))
+}
+
+/// Opens a file to be changed; it is made where it is not there. For what goes on where it was, as
+/// downloads do, and for locks.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::CannotCreate`] where that is not possible.
+pub fn open_to_change(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    before(Operation::Create)
+        .and_then(|()| options.open(path))
+        .map_err(|e| Error::creating(path, &e))
+}
+
 /// Makes the file `path`, or empties the one that is there, to be written and then given to
 /// [`finish`]. Only for what nobody reads before it is whole: everything else is written by
 /// [`write_atomically`].
@@ -193,7 +229,11 @@ fn rename_only(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// [`crate::error::ErrorKind::Io`] where that is not possible.
 pub fn remove_file(path: &Path) -> Result<()> {
-    removed(path, |path| fs::remove_file(path))
+    removed(path, |path| match fs::remove_file(path) {
+        // There is no folder that it could be in.
+        Err(e) if e.kind() == IoErrorKind::NotADirectory => Ok(()),
+        other => other,
+    })
 }
 
 /// Removes a folder with everything in it, if it is there.
@@ -204,11 +244,20 @@ pub fn remove_folder(path: &Path) -> Result<()> {
     removed(path, |path| fs::remove_dir_all(path))
 }
 
+/// Removes a folder that holds nothing; one that does stays.
+///
+/// # Errors
+/// None: a folder that is left harms nobody.
+pub fn remove_folder_if_empty(path: &Path) -> Result<()> {
+    match removed(path, |path| fs::remove_dir(path)) {
+        Err(_) if path.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
 fn removed(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
     match before(Operation::Remove).and_then(|()| remove(path)) {
-        Err(e) if !matches!(e.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory) => {
-            Err(Error::writing(path, &e))
-        }
+        Err(e) if e.kind() != IoErrorKind::NotFound => Err(Error::writing(path, &e)),
         _ => Ok(()),
     }
 }

@@ -13,7 +13,7 @@
 //! | [`data`] | files to a [`data::Dataset`]; label space, splits, tokens, packed batches, tables |
 //! | [`nn`] | the layers, forward and backward |
 //! | [`model`] | encoders and heads over one storage of parameters; checkpoints in and out; the model hub |
-//! | [`train`] | the loop on one screen, callbacks, AdamW, schedules, evaluation |
+//! | [`train`] | the loop on one screen, callbacks, AdamW, schedules, evaluation, checkpoints |
 //! | [`dynamics`] | the recorder, a callback, and its files: one per epoch; other programs' dynamics in and out |
 //! | [`map`] | dynamics to a [`map::DataMap`]: confidence, variability, correctness and more; how likely labels are wrong |
 //! | [`select`] | selectors: a data set, and a map where one is asked for, to a subset; rules: a map alone to picks |
@@ -30,7 +30,8 @@
 //! found out when the program starts, in [`nn`] alone. **All randomness is counter-based**
 //! ([`random`]): a draw is a function of seed, purpose and position, so nothing depends on
 //! threads or on the order of calls. **A run is a transaction**: it writes to a folder of its own, every file all or
-//! nothing ([`fsio`]), and is complete when its manifest is there.
+//! nothing ([`fsio`]), and is complete when its manifest is there; one
+//! that was stopped goes on to the same bytes.
 
 pub mod error;
 pub mod fsio;

@@ -3,7 +3,6 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use super::faults::{Operation, before};
 use crate::error::{Error, ErrorKind, Problem, Result};
 
 /// The file that is locked; it stays, as one that is removed could be locked twice.
@@ -33,12 +32,7 @@ impl FolderLock {
     /// file can be made in the folder.
     pub fn take(folder: &Path, sharing: Sharing) -> Result<Self> {
         let path = folder.join(NAME);
-        let file = before(Operation::Create)
-            .and_then(|()| {
-                let mut options = File::options();
-                options.create(true).truncate(false).write(true).open(&path)
-            })
-            .map_err(|e| Error::creating(&path, &e))?;
+        let file = super::open_to_change(&path)?;
         let locked = match sharing {
             Sharing::Alone => file.try_lock(),
             Sharing::Shared => file.try_lock_shared(),

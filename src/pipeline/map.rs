@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::map::{MapOptions, Point};
 use crate::pipeline::map_folder::{MapFolder, STABILITY};
 use crate::pipeline::map_tables::write_tables;
+use crate::pipeline::signals::{self, Finishing};
 use crate::pipeline::stability::{Runs, Stability, epochs_right, mean_map, td_metrics};
 use crate::pipeline::summary::print_text;
 use crate::pipeline::training_run::{draw_map, figure_point, write_pictures};
@@ -53,7 +54,10 @@ pub fn run_map(options: &MapCommandOptions) -> Result<()> {
         }
         _ => Some(compare_maps(options, &found, folder.path())?),
     };
+    let finishing = Finishing::begin();
     folder.finish()?;
+    drop(finishing);
+    signals::check()?;
     let (output, seconds) = (options.output.display(), start.elapsed().as_secs_f64());
     match options.paths.len() {
         1 => tracing::info!("the map is in {output} ({seconds:.2} s)"),

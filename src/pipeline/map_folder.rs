@@ -50,7 +50,7 @@ impl MapFolder {
         // First, so that an error names the folder that was asked for.
         fsio::create_folder(output)?;
         // What a killed process with our number may have left.
-        let _ = fs::remove_dir_all(&folder.staged);
+        let _ = fsio::remove_folder(&folder.staged);
         fsio::create_folder(&folder.staged)?;
         Ok(folder)
     }
@@ -78,7 +78,7 @@ impl MapFolder {
             let folder = self.output.join(run.to_string());
             remove_files(&folder)?;
             // One that holds something else is not ours alone.
-            let _ = fs::remove_dir(&folder);
+            let _ = fsio::remove_folder_if_empty(&folder);
         }
         self.made.clear();
         fsio::sync_folder(&self.output)
@@ -88,10 +88,10 @@ impl MapFolder {
 impl Drop for MapFolder {
     /// Leaves nothing of a command that did not finish.
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.staged);
+        let _ = fsio::remove_folder(&self.staged);
         for folder in &self.made {
             // What is not empty stays.
-            let _ = fs::remove_dir(folder);
+            let _ = fsio::remove_folder_if_empty(folder);
         }
     }
 }
@@ -132,28 +132,16 @@ fn move_files(from: &Path, to: &Path) -> Result<()> {
     for name in FILES {
         let (from, to) = (from.join(name), to.join(name));
         if from.exists() {
-            fs::rename(&from, &to).map_err(|e| Error::writing(&to, &e))?;
+            fsio::rename(&from, &to)?;
         } else {
-            remove(&to)?;
+            fsio::remove_file(&to)?;
         }
     }
     fsio::sync_folder(to)
 }
 
 fn remove_files(folder: &Path) -> Result<()> {
-    FILES.iter().try_for_each(|name| remove(&folder.join(name)))
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(e)
-            if !matches!(
-                e.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Err(Error::writing(file, &e))
-        }
-        _ => Ok(()),
-    }
+    FILES
+        .iter()
+        .try_for_each(|name| fsio::remove_file(&folder.join(name)))
 }

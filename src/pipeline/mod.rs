@@ -83,14 +83,14 @@ pub struct ConfigOptions {
 impl ConfigOptions {
     /// The command that goes on with a run that was stopped, in words.
     fn to_go_on(&self) -> String {
-        let mut command = format!("enginora-rs loop --config {}", self.config.display());
-        for setting in &self.overrides {
-            command.push_str(&format!(" --set '{setting}'"));
-        }
-        if let Some(folder) = &self.output_dir {
-            command.push_str(&format!(" --output-dir {}", folder.display()));
-        }
-        format!("`{command} --resume` goes on")
+        let settings = self.overrides.iter();
+        let settings: String = settings.map(|s| ["--set '", s, "' "].concat()).collect();
+        let folder = self.output_dir.iter();
+        let folder: String = folder
+            .map(|folder| format!("--output-dir {} ", folder.display()))
+            .collect();
+        let config = self.config.display();
+        format!("`enginora-rs loop --config {config} {settings}{folder}--resume` goes on")
     }
 }
 

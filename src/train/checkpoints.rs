@@ -10,6 +10,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,7 +20,7 @@ use crate::fsio;
 use crate::model::Classifier;
 use crate::nn::raw;
 use crate::train::state::{BestEpoch, State};
-use crate::train::states::States;
+use crate::train::states::{States, unusable};
 use crate::train::{Callback, Position};
 
 /// How many are kept: when the newest is found to be damaged, there is another.
@@ -58,6 +59,7 @@ pub struct Origin {
     pub data_sha256: String,
 }
 
+/// What a checkpoint's manifest says beside its own hash.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Manifest {
     position: Position,
@@ -82,7 +84,8 @@ struct Entry {
 }
 
 /// A checkpoint that was read and found whole.
-struct Saved {
+#[derive(Debug)]
+pub struct Checkpoint {
     manifest: Manifest,
     state: Vec<f32>,
     best: Vec<f32>,
@@ -132,6 +135,9 @@ impl Checkpoints {
         let Some(folder) = &self.folder else {
             return Ok(false);
         };
+        if !folder.exists() {
+            return Ok(false);
+        }
         let is_ours = |name: &String| read_manifest(&folder.join(name), &self.origin).is_ok();
         Ok(names(folder)?.iter().any(is_ours))
     }
@@ -154,16 +160,14 @@ impl Checkpoints {
         if !folder.exists() {
             return Ok(());
         }
+        let mut beginning = States::default();
+        callbacks.iter().try_for_each(|c| c.save(&mut beginning))?;
+        state.optimizer.save(&mut beginning);
         let mut bad = Vec::new();
         for name in names(folder)?.iter().rev() {
             let path = folder.join(name);
-            let restored = read(&path, &self.origin, model).and_then(|saved| {
-                callbacks
-                    .iter_mut()
-                    .try_for_each(|c| c.restore(&saved.states))?;
-                state.optimizer.restore(&saved.states)?;
-                saved.apply(model, state)
-            });
+            let restored = read_checkpoint(&path, &self.origin)
+                .and_then(|saved| saved.apply(model, state, callbacks));
             match restored {
                 Ok(()) => {
                     self.last = Some(state.at);
@@ -179,6 +183,11 @@ impl Checkpoints {
         }
         if self.last.is_none() && !bad.is_empty() {
             tracing::warn!("no checkpoint can be used: training starts from its beginning");
+            // Some may have taken what the bad ones had for them.
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.restore(&beginning))?;
+            state.optimizer.restore(&beginning)?;
         }
         bad.iter().try_for_each(|path| remove(path))
     }
@@ -244,6 +253,7 @@ impl Checkpoints {
         if self.last == Some(state.at) {
             return Ok(());
         }
+        let start = Instant::now();
         let mut states = States::default();
         state.optimizer.save(&mut states);
         callbacks.iter().try_for_each(|c| c.save(&mut states))?;
@@ -256,10 +266,15 @@ impl Checkpoints {
         });
         if let Err(error) = written {
             // The first error is the one to report.
-            let _ = fs::remove_dir_all(&made);
+            let _ = fsio::remove_folder(&made);
             return Err(error.with_hint(needed(model, state, &states)));
         }
         self.last = Some(state.at);
+        tracing::debug!(
+            "checkpoint {} in {:.3} s",
+            path.display(),
+            start.elapsed().as_secs_f64()
+        );
         let names = names(folder)?;
         names[..names.len().saturating_sub(KEPT)]
             .iter()
@@ -346,9 +361,9 @@ fn write(
 fn write_numbers(folder: &Path, name: &str, values: &[f32]) -> Result<Entry> {
     let parts = values.chunks(CHUNK / 4).map(|chunk| {
         let mut bytes = Vec::with_capacity(CHUNK);
-        chunk
-            .iter()
-            .for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        for value in chunk {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
         bytes
     });
     write_file(folder, name, parts)
@@ -378,9 +393,20 @@ fn damaged(path: &Path, why: impl Into<String>) -> Error {
     Error::new(ErrorKind::Integrity, Problem::new(why).in_file(path))
 }
 
+/// Opens a file that belongs to a checkpoint, and so must be there.
+fn open(path: &Path) -> Result<fs::File> {
+    fsio::open(path).map_err(|error| match error.kind() {
+        ErrorKind::MissingInput => damaged(path, "is missing"),
+        _ => error,
+    })
+}
+
 fn read_manifest(folder: &Path, origin: &Origin) -> Result<Manifest> {
     let path = folder.join(MANIFEST);
-    let bytes = fsio::read(&path)?;
+    let mut bytes = Vec::new();
+    open(&path)?
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::reading(&path, &e))?;
     let text = fsio::without_checksum(&bytes)
         .ok_or_else(|| damaged(&path, "is not what its checksum says"))?;
     let manifest: Manifest =
@@ -392,15 +418,18 @@ fn read_manifest(folder: &Path, origin: &Origin) -> Result<Manifest> {
 }
 
 /// Reads a checkpoint and holds every file against the manifest.
-fn read(folder: &Path, origin: &Origin, model: &Classifier) -> Result<Saved> {
+///
+/// # Errors
+/// [`ErrorKind::Integrity`] where a file is missing or not what it was, or where the checkpoint is
+/// of another origin; [`ErrorKind::Io`] where one cannot be read.
+pub fn read_checkpoint(folder: &Path, origin: &Origin) -> Result<Checkpoint> {
     let manifest = read_manifest(folder, origin)?;
-    let n = model.parameters().n_elements();
     let (mut state, mut best, mut states) = (Vec::new(), Vec::new(), States::default());
     for entry in &manifest.files {
         let path = folder.join(&entry.name);
         match entry.name.as_str() {
-            STATE => read_numbers(&path, entry, 3 * n, &mut state)?,
-            BEST => read_numbers(&path, entry, n, &mut best)?,
+            STATE => read_numbers(&path, entry, &mut state)?,
+            BEST => read_numbers(&path, entry, &mut best)?,
             name => {
                 let mut bytes = Vec::new();
                 read_file(&path, entry, |part| bytes.extend_from_slice(part))?;
@@ -408,11 +437,7 @@ fn read(folder: &Path, origin: &Origin, model: &Classifier) -> Result<Saved> {
             }
         }
     }
-    let n_best = if manifest.best.is_some() { n } else { 0 };
-    if state.len() != 3 * n || best.len() != n_best {
-        return Err(damaged(folder, "does not fit the model"));
-    }
-    Ok(Saved {
+    Ok(Checkpoint {
         manifest,
         state,
         best,
@@ -420,12 +445,8 @@ fn read(folder: &Path, origin: &Origin, model: &Classifier) -> Result<Saved> {
     })
 }
 
-/// The numbers of a file that must hold so many.
-fn read_numbers(path: &Path, entry: &Entry, n: usize, values: &mut Vec<f32>) -> Result<()> {
-    if entry.bytes != 4 * n as u64 {
-        return Err(damaged(path, "does not fit the model"));
-    }
-    values.reserve_exact(n);
+/// The numbers of a file.
+fn read_numbers(path: &Path, entry: &Entry, values: &mut Vec<f32>) -> Result<()> {
     // A part's end may lie within a number.
     let mut rest: Vec<u8> = Vec::with_capacity(4);
     read_file(path, entry, |mut part| {
@@ -445,7 +466,7 @@ fn read_numbers(path: &Path, entry: &Entry, n: usize, values: &mut Vec<f32>) -> 
 
 /// Hands over a file's content in parts, and sees that it has the size and hash that it must have.
 fn read_file(path: &Path, entry: &Entry, mut take: impl FnMut(&[u8])) -> Result<()> {
-    let mut file = fsio::open(path)?;
+    let mut file = open(path)?;
     let length = file.metadata().map_err(|e| Error::reading(path, &e))?.len();
     if length != entry.bytes {
         let why = format!("has {length} bytes; its manifest says {}", entry.bytes);
@@ -469,8 +490,23 @@ fn read_file(path: &Path, entry: &Entry, mut take: impl FnMut(&[u8])) -> Result<
     Ok(())
 }
 
-impl Saved {
-    fn apply(self, model: &Classifier, state: &mut State<'_>) -> Result<()> {
+impl Checkpoint {
+    /// The watchers come first, as they may refuse.
+    fn apply(
+        self,
+        model: &Classifier,
+        state: &mut State<'_>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<()> {
+        let n = model.parameters().n_elements();
+        let n_best = self.manifest.best.as_ref().map_or(0, |_| n);
+        if self.state.len() != 3 * n || self.best.len() != n_best {
+            return Err(unusable(STATE, "is of another model"));
+        }
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.restore(&self.states))?;
+        state.optimizer.restore(&self.states)?;
         raw::update(model.parameters().state(), |values| {
             values.copy_from_slice(&self.state);
         })?;

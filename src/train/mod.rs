@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 
 pub use adamw::AdamW;
 pub use callback::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
-pub use checkpoints::{Checkpoints, Origin};
+pub use checkpoints::{Checkpoint, Checkpoints, Origin, read_checkpoint};
 pub use early_stopping::EarlyStopping;
 pub use evaluate::{MetricSet, Predictions, StageMetrics, predict, run_model};
 pub use rates::{FreezeProblem, learning_rate_shares};

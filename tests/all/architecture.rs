@@ -175,3 +175,41 @@ fn every_module_uses_only_those_above_it() {
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
+
+/// What changes files or folders without `fsio`.
+const WRITING: [&str; 11] = [
+    "File::create",
+    "File::options",
+    "OpenOptions",
+    "fs::write",
+    "fs::rename",
+    "fs::remove_file",
+    "fs::remove_dir",
+    "fs::create_dir",
+    "fs::copy",
+    "fs::hard_link",
+    "fs::set_permissions",
+];
+
+/// A kernel's switch is no file.
+const MAY_WRITE: [&str; 1] = ["pipeline/experiment/memory.rs"];
+
+#[test]
+fn only_fsio_writes_to_disk() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut problems = Vec::new();
+    for path in sources(&src) {
+        let name = path.strip_prefix(&src).unwrap().display().to_string();
+        if name.starts_with("fsio") || MAY_WRITE.contains(&name.as_str()) {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        for (line, text) in source.lines().enumerate() {
+            let code = text.split("//").next().unwrap();
+            if let Some(what) = WRITING.iter().find(|what| code.contains(**what)) {
+                problems.push(format!("{name}:{}: {what}", line + 1));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}

@@ -4,12 +4,14 @@
 mod architecture;
 mod audit;
 mod bootstrap;
+mod checkpoints;
 mod condition;
 mod config;
 mod data;
 mod dynamics;
 mod experiment;
 mod experiment_results;
+mod faults;
 mod fsio;
 #[cfg(feature = "hub")]
 mod hub;
@@ -31,6 +33,7 @@ mod scratch;
 mod select;
 mod sentence_piece;
 mod shipped_configs;
+mod signals;
 mod table;
 mod tokenizer;
 mod tokens;

@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use crate::project::{CONFIG, LOOP, Project, tiny_project};
 
-const RESUME: [&str; 4] = ["loop", "--config", "run.yaml", "--resume"];
+pub const RESUME: [&str; 4] = ["loop", "--config", "run.yaml", "--resume"];
 
 /// Settings that exercise all that a checkpoint holds: the dynamics of the training pass and early
 /// stopping are not in the tiny project.
 const DURING: [&str; 2] = ["--set", "cartography.record=during_training"];
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// What a run must have in common with one that was never stopped: all files below `out` that hold
 /// no times, with their bytes, and where links lead.
-fn files(project: &Project) -> BTreeMap<String, Vec<u8>> {
+pub fn files(project: &Project) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     gather(&project.path().join("out"), "", &mut files);
     files.retain(|name, _| !name.ends_with("run.log") && name != ".lock");
@@ -43,7 +43,10 @@ fn gather(folder: &Path, below: &str, files: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 /// Names of files whose content differs, or that only one has.
-fn differences(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+pub fn differences(
+    one: &BTreeMap<String, Vec<u8>>,
+    other: &BTreeMap<String, Vec<u8>>,
+) -> Vec<String> {
     let names = one.keys().chain(other.keys());
     let mut names: Vec<String> = names
         .filter(|name| one.get(*name) != other.get(*name))
@@ -53,13 +56,13 @@ fn differences(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>
     names
 }
 
-fn start(project: &Project, arguments: &[&str]) -> Child {
+pub fn start(project: &Project, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_enginora-rs"))
         .args(arguments)
         .current_dir(project.path())
         .env("RAYON_NUM_THREADS", "1")
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap()
 }
@@ -134,9 +137,8 @@ fn a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes() {
     kill_until_complete(&project, &DURING, seed + 1, during);
 }
 
-/// The checkpoints of the tiny run, kept where they were before it was complete: the run is
-/// killed as soon as the wanted number of them was made.
-fn stopped_after(project: &Project, name: &str) {
+/// Kills a run as soon as it has made the checkpoint `name`.
+pub fn stopped_after(project: &Project, name: &str) {
     let mut run = start(project, &LOOP);
     let path = project.path().join("out/runs/0001/checkpoints").join(name);
     let begin = Instant::now();
@@ -150,7 +152,7 @@ fn stopped_after(project: &Project, name: &str) {
 }
 
 /// Twelve epochs, so that a checkpoint can be seen before it is gone.
-fn longer_project() -> Project {
+pub fn longer_project() -> Project {
     let project = tiny_project();
     project.write(
         "run.yaml",
@@ -257,6 +259,38 @@ fn what_is_complete_is_not_done_again_and_what_is_not_there_is_begun() {
     let output = project.run(&RESUME);
     assert!(said(&output).contains("0001 of this config is complete"));
     assert!(!project.path().join("out/runs/0003").exists());
+}
+
+/// Both checkpoints say what the epochs on disk were, so neither can be used.
+#[test]
+fn dynamics_that_are_not_what_was_recorded_are_recorded_again() {
+    let project = longer_project();
+    project.succeed(&LOOP);
+    let expected = files(&project);
+    fs::remove_dir_all(project.path().join("out")).unwrap();
+    stopped_after(&project, SECOND);
+    let path = "out/runs/0001/training_dynamics/epoch=0/part-0.parquet";
+    fs::write(project.path().join(path), "no Parquet").unwrap();
+    let output = project.run(&RESUME);
+    let log = said(&output);
+    assert!(output.status.success(), "{log}");
+    assert!(log.contains("training starts from its beginning"), "{log}");
+    let differences = differences(&expected, &files(&project));
+    assert!(differences.is_empty(), "{differences:?}");
+}
+
+#[test]
+fn a_run_that_was_stopped_before_it_wrote_anything_starts_in_its_folder() {
+    let project = tiny_project();
+    project.succeed(&LOOP);
+    let expected = files(&project);
+    fs::remove_dir_all(project.path().join("out")).unwrap();
+    fs::create_dir_all(project.path().join("out/runs/0001/best_model")).unwrap();
+    project.write("out/runs/0001/best_model/.config.json.77.tmp", "half");
+    project.write("out/runs/0001/of_another_time.csv", "");
+    project.succeed(&RESUME);
+    let differences = differences(&expected, &files(&project));
+    assert!(differences.is_empty(), "{differences:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@
 //! | 32 | SHA-256 of everything before |
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind as IoErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -129,7 +129,7 @@ impl TokenCache {
             if total <= MOST_BYTES {
                 break;
             }
-            fs::remove_file(&path).map_err(|e| Error::writing(&path, &e))?;
+            fsio::remove_file(&path)?;
             total -= size;
         }
         Ok(())
@@ -138,9 +138,7 @@ impl TokenCache {
 
 /// Makes an entry one that was used last; where that is not possible, it goes a bit earlier.
 fn mark_as_used(path: &Path) {
-    if let Ok(file) = File::options().append(true).open(path) {
-        let _ = file.set_modified(SystemTime::now());
-    }
+    let _ = fsio::touch(path);
 }
 
 fn file_name(key: &Key) -> String {

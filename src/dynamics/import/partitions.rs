@@ -5,7 +5,7 @@
 //! by side, in the order in which the examples first appeared.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::gathering::{Coverage, Gathering, Rules};
@@ -14,7 +14,7 @@ use crate::dynamics::lines::problem_at;
 use crate::dynamics::scanner::Fault;
 use crate::dynamics::training_dynamics::{Builder, RecordedExample, Row, TrainingDynamics};
 use crate::error::{Error, Result};
-use crate::fsio;
+use crate::fsio::{self, FileWriter};
 
 /// Files of rows at most, of which all are open at once; systems allow a thousand or so.
 const MOST_FILES: u64 = 256;
@@ -28,7 +28,7 @@ pub(super) struct Partitions<'a> {
     rules: &'a Rules<'a>,
     n_classes: usize,
     folder: TemporaryFolder,
-    writers: Vec<BufWriter<File>>,
+    writers: Vec<FileWriter>,
     /// How many examples and rows there were; a later row has a larger number.
     n_rows: u64,
 }
@@ -43,8 +43,7 @@ impl<'a> Partitions<'a> {
         let n_files = (2 * n_bytes / rules.room.most_bytes.max(1) as u64).clamp(2, MOST_FILES);
         let writers = (0..n_files as usize).map(|file| {
             let path = folder.rows(file);
-            let created = File::create(&path).map_err(|e| Error::creating(&path, &e))?;
-            Ok(BufWriter::with_capacity(1 << 16, created))
+            fsio::create(&path)
         });
         let writers = writers.collect::<Result<Vec<_>>>()?;
         let dynamics = dynamics.finish();
@@ -139,12 +138,11 @@ impl<'a> Partitions<'a> {
                 }
             }
         }
-        let _ = std::fs::remove_file(&path);
+        let _ = fsio::remove_file(&path);
         let coverage = gathering.coverage(|position| orders[position]);
         let dynamics = gathering.dynamics.finish();
         let path = self.folder.examples(file);
-        let created = File::create(&path).map_err(|e| Error::creating(&path, &e))?;
-        let mut to = BufWriter::with_capacity(1 << 16, created);
+        let mut to = fsio::create(&path)?;
         let mut values = Vec::new();
         for (position, (example, order)) in dynamics.examples.iter().zip(orders).enumerate() {
             values.clear();
@@ -374,6 +372,6 @@ impl TemporaryFolder {
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         // What is left of it harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = fsio::remove_folder(&self.0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -148,12 +148,7 @@ impl Job<'_> {
             .join(self.model.repo().folder_name());
         fsio::create_folder(&folder)?;
         let path = folder.join(format!("{etag}.lock"));
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path);
-        let lock = lock.map_err(|e| Error::creating(&path, &e))?;
+        let lock = fsio::open_to_change(&path)?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(lock)),
             Err(TryLockError::WouldBlock) => {
@@ -191,16 +186,16 @@ impl Job<'_> {
             {
                 break;
             }
-            fs::remove_file(&partial).map_err(|e| Error::writing(&partial, &e))?;
+            fsio::remove_file(&partial)?;
             // What an earlier program left may have been wrong: once more from the start.
             if n_old == 0 {
                 let found = hash.unwrap_or_default();
                 return Err(failure::wrong_hash(file, url, &about.etag, &found));
             }
         }
-        fs::rename(&partial, blob).map_err(|e| Error::writing(blob, &e))?;
+        fsio::rename(&partial, blob)?;
         on_event(DownloadEvent::End);
-        fsio::sync_folder(folder)
+        Ok(())
     }
 
     /// Fetches what a file lacks.
@@ -212,13 +207,8 @@ impl Job<'_> {
         on_event: OnEvent<'_>,
     ) -> Result<()> {
         let writing = |e: std::io::Error| failure::writing(path, &e, self.options);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path);
         let mut partial = Partial {
-            file: file.map_err(|e| Error::creating(path, &e))?,
+            file: fsio::open_to_change(path)?,
             at: 0,
         };
         let n_there = partial.file.metadata().map_err(writing)?.len();

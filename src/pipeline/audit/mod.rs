@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::map::label_errors::LabelEvidence;
-use crate::pipeline::{Console, DeviceChoice, open_device};
+use crate::pipeline::{Console, DeviceChoice, open_device, signals};
 pub(super) use audited_run::default_output;
 
 use audited_run::AuditedRun;
@@ -45,6 +45,7 @@ pub fn run_audit(options: &AuditOptions, device: DeviceChoice, console: &Console
     let run = AuditedRun::read(&options.run)?;
     let output = options.output.clone();
     let output = output.unwrap_or_else(|| audited_run::default_output(&options.run));
+    signals::say_at_stop("the same command goes on".to_owned());
     let crossed = match options.folds {
         Some(n_folds) => Some(trainings::cross_validate(
             &run, n_folds, &output, &device, console,

@@ -4,8 +4,7 @@
 //! as long as it lives. A claim whose owner is dead is taken over by making the file of the next
 //! number, which again only one can do; nothing that another might hold is ever removed.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -76,7 +75,7 @@ impl Claims {
             let file = self.file(id, number);
             held.files.retain(|held| *held != file);
             // A claim that cannot be removed looks like that of a dead process in a minute.
-            let _ = fs::remove_file(&file);
+            let _ = fsio::remove_file(&file);
         }
     }
 
@@ -89,8 +88,7 @@ impl Claims {
             for file in &held.files {
                 // Writing what is there changes nothing but the time. Where it fails, others
                 // will think that we are dead and train the same cell, to the same result.
-                let opened = File::options().write(true).open(file);
-                let _ = opened.and_then(|mut file| file.write_all(self.owner.as_bytes()));
+                let _ = fsio::overwrite(file, self.owner.as_bytes());
             }
         }
     }

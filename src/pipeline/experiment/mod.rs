@@ -16,9 +16,11 @@ pub use shard::Shard;
 
 use crate::config::{CurriculumOrder, LoadedConfig, SelectorSpec};
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::fsio;
+use crate::fsio::{self, Sharing};
 use crate::pipeline::inputs::Inputs;
 use crate::pipeline::ready_model::{ModelStart, ReadyModel};
+use crate::pipeline::signals;
+use crate::pipeline::start::OutputLock;
 use crate::pipeline::summary::print_text;
 use crate::pipeline::{ConfigOptions, Console, DeviceChoice, open_device, read_config};
 use crate::select::Commands;
@@ -66,6 +68,8 @@ pub fn run_experiment(
 ) -> Result<()> {
     let device = open_device(device)?;
     let loaded = read_experiment(&options.config)?;
+    signals::say_at_stop("the same command goes on".to_owned());
+    let mut lock = OutputLock::take_early(&loaded.config, Sharing::Shared)?;
     let shard = shard_of(options)?;
     let inputs = Inputs::read(&loaded, Commands::Run)?;
     check_inputs(&loaded, &inputs)?;
@@ -91,6 +95,7 @@ pub fn run_experiment(
     let failures = if todo.is_empty() {
         Vec::new()
     } else {
+        lock.take(&loaded.config, Sharing::Shared)?;
         let start = prepare()?;
         let cells = (&*todo, &*cells);
         train_all(&loaded, &inputs, &start, cells, options.n_jobs, console)?
