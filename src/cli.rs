@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::{DEFAULT_RANDOM_STATE, Fraction, RuleShare};
 use crate::dynamics::{DynamicsFormat, ExportFormat};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::map::{MapOptions, Variability};
 use crate::pipeline::{
     self, AuditOptions, ColumnNames, ConfigOptions, Console, DeviceChoice, ExperimentAction,
@@ -421,6 +421,17 @@ impl FromStr for ExportFormat {
     }
 }
 
+/// Starts the threads that compute, which rayon would start at their first use, and panic where
+/// the system refuses one.
+fn start_threads() -> Result<()> {
+    let started = rayon::ThreadPoolBuilder::new().build_global();
+    started.map_err(|error| {
+        let problem = Problem::new(format!("cannot start threads: {error}"));
+        let hint = "raise the limits of memory and processes (`ulimit -v`, `ulimit -u`), or set `RAYON_NUM_THREADS=1`";
+        Error::new(ErrorKind::Io, problem.hint(hint))
+    })
+}
+
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -436,7 +447,7 @@ pub fn main() -> ExitCode {
     crate::nn::keep_freed_memory();
     let console = Console::new(!cli.quiet);
     logging::start(cli.quiet, cli.verbose, &console);
-    match run(cli.command, &console) {
+    match start_threads().and_then(|()| run(cli.command, &console)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

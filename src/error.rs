@@ -214,6 +214,15 @@ impl Error {
         Self::new(ErrorKind::Io, Problem::new(message).in_file(path))
     }
 
+    /// A file that should be JSON and is not (exit code 65); `expected` says what should be
+    /// there, as in `a JSON object`.
+    pub fn json(path: &Path, expected: &str, source: &serde_json::Error) -> Self {
+        let problem = Problem::new(format!("not {expected}: {}", without_place(source)));
+        // At the end of a file the column is 0.
+        let (line, column) = (source.line().max(1) as u64, source.column().max(1) as u64);
+        Self::data(problem.at(path, line, column))
+    }
+
     /// The kind, which decides the exit code.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -252,6 +261,15 @@ impl std::error::Error for Error {}
 impl From<candle_core::Error> for Error {
     fn from(source: candle_core::Error) -> Self {
         Self::internal(format!("tensor library: {source}"))
+    }
+}
+
+/// What is wrong with JSON, without the line and column at its end.
+pub fn without_place(source: &serde_json::Error) -> String {
+    let message = source.to_string();
+    match message.rsplit_once(" at line ") {
+        Some((what, _)) => what.to_owned(),
+        None => message,
     }
 }
 

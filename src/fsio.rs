@@ -10,7 +10,7 @@ mod output;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind as IoErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind as IoErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -287,6 +287,18 @@ fn is_temporary(path: &Path) -> bool {
     let stem = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
     let number = stem.and_then(|stem| stem.rsplit_once('.')).map(|(_, n)| n);
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Reads a file's first bytes, at most `n_bytes`: of what may be large and should not be.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_start(path: &Path, n_bytes: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(n_bytes as u64).read_to_end(&mut bytes))
+        .map_err(|e| Error::reading(path, &e))?;
+    Ok(bytes)
 }
 
 /// Makes `link` show `target` (a file or folder), replacing what an earlier call showed there.

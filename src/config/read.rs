@@ -40,7 +40,7 @@ pub struct LoadedConfig {
 pub fn read(path: &Path, overrides: &[String]) -> Result<LoadedConfig> {
     let overrides = overrides.iter().map(|text| Override::parse(text));
     let overrides = overrides.collect::<Result<Vec<Override>>>()?;
-    let text = text_of(path, fsio::read(path)?)?;
+    let text = text_of(path, fsio::read_start(path, MAX_BYTES + 1)?)?;
     let mut value = yaml::parse(&text).map_err(|refusal| {
         let problem = Problem::new(format!("not a valid YAML config: {}", refusal.message));
         let problem = match refusal.place {
@@ -83,8 +83,7 @@ pub fn read(path: &Path, overrides: &[String]) -> Result<LoadedConfig> {
 /// The file's text, without a byte order mark.
 fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String> {
     if bytes.len() > MAX_BYTES {
-        let n = bytes.len();
-        let message = format!("the file has {n} bytes; a config has at most {MAX_BYTES}");
+        let message = format!("a config has at most {MAX_BYTES} bytes; this file has more");
         return Err(refused(Problem::new(message).in_file(path)));
     }
     let text = String::from_utf8(bytes).map_err(|error| {

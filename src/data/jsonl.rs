@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::config::DataConfig;
-use crate::error::Problem;
+use crate::error::{Problem, without_place};
 
 use super::columns::{self, Names};
 use super::problems::{Content, Problems, Row, listed, quoted};
@@ -76,11 +76,7 @@ pub(super) fn object(line: &str, path: &Path, number: u64) -> Result<Map<String,
                 .char_indices()
                 .take_while(|(at, _)| at + 1 < error.column());
             let column = before.count() as u64 + 1;
-            let message = error.to_string();
-            let what = message
-                .rsplit_once(" at line ")
-                .map_or(&*message, |(what, _)| what);
-            Err(Problem::new(format!("not JSON: {what}"))
+            Err(Problem::new(format!("not JSON: {}", without_place(&error)))
                 .at(path, number, column)
                 .hint(hint))
         }

@@ -7,6 +7,7 @@
 //! found here, before any model is loaded, and reported together.
 
 mod batch;
+mod caught;
 mod columns;
 mod delimited;
 mod files;

@@ -1,9 +1,6 @@
 //! Parquet files, read without trusting them.
 
-use std::cell::Cell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
@@ -13,6 +10,8 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
 use parquet::file::metadata::KeyValue;
 use parquet::file::reader::ChunkReader;
+
+use crate::data::caught::caught;
 
 /// A Parquet file of which only the footer has been read.
 pub(crate) struct ParquetFile<T: ChunkReader + 'static> {
@@ -120,36 +119,5 @@ impl Iterator for ParquetBatches {
             self.reader = Some(reader);
         }
         Some(batch)
-    }
-}
-
-thread_local! {
-    /// Whether a panic of this thread is caught and told as an error.
-    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
-}
-
-/// What `read` gives, or what is wrong.
-///
-/// The library panics at some files with a wrong byte, as where a length leads out of a page
-/// (parquet 60.1). Nothing that it worked on is used after that, and the panic's own message
-/// is not printed: the error tells it.
-fn caught<T, E: std::fmt::Display>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
-    static HOOK: Once = Once::new();
-    // The hook is the whole process's, so it is put there once and for all, and passes on the
-    // panics of all threads but those that are in here.
-    HOOK.call_once(|| {
-        let earlier = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !IS_CAUGHT.get() {
-                earlier(panic);
-            }
-        }));
-    });
-    IS_CAUGHT.set(true);
-    let result = catch_unwind(AssertUnwindSafe(read));
-    IS_CAUGHT.set(false);
-    match result {
-        Ok(result) => result.map_err(|e| e.to_string()),
-        Err(_) => Err("the file is damaged".to_owned()),
     }
 }

@@ -445,6 +445,9 @@ fn unknown_label(what: &str, label: &str, space: &LabelSpace, stage: &str) -> Pr
     let (label, labels) = (quoted(label), listed(space.names()));
     Problem::new(match stage {
         "training" => format!("the {what} {label} is none of the set's labels, {labels}"),
+        "evaluation" => {
+            format!("the {what} {label} is none that the model knows; its labels are {labels}")
+        }
         _ => format!(
             "the {stage} set has the {what} {label}, which the training set lacks; its labels are {labels}"
         ),

@@ -16,6 +16,7 @@ use tokenizers::{
     PreTokenizerWrapper, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
+use crate::data::caught::caught;
 use crate::data::sentence_piece;
 use crate::data::word_piece::{count_words, learn_pieces};
 use crate::data::{Dataset, Example, ExampleIndex, PackedBatch, TokenizedExample};
@@ -56,14 +57,16 @@ impl Tokenizer {
         let config_path = folder.join("tokenizer_config.json");
         let mut config: Map<String, Value> = if config_path.exists() {
             serde_json::from_slice(&fsio::read(&config_path)?)
-                .map_err(|e| bad(&config_path, format!("not a JSON object: {e}")))?
+                .map_err(|e| Error::json(&config_path, "a JSON object", &e))?
         } else {
             Map::new()
         };
         let path = folder.join("tokenizer.json");
         let vocabulary = folder.join("vocab.txt");
         let mut inner = if path.exists() {
-            tokenizers::Tokenizer::from_file(&path)
+            let json: Value = serde_json::from_slice(&fsio::read(&path)?)
+                .map_err(|e| Error::json(&path, "a tokenizer", &e))?;
+            caught(|| serde_json::from_value(json))
                 .map_err(|e| bad(&path, format!("not a tokenizer: {e}")))?
         } else if vocabulary.exists() {
             bert_tokenizer(word_piece(&vocabulary)?, normalizer_of(&config))
@@ -76,7 +79,10 @@ impl Tokenizer {
         } else {
             let hint = "the folder needs a `tokenizer.json`, a `vocab.txt` or a SentencePiece model \
                         (`spm.model`, `sentencepiece.bpe.model` or `spiece.model`)";
-            return Err(Error::reading(&path, &std::io::ErrorKind::NotFound.into()).with_hint(hint));
+            let problem = Problem::new("there is no tokenizer")
+                .in_file(&path)
+                .hint(hint);
+            return Err(Error::new(ErrorKind::MissingInput, problem));
         };
         inner.with_padding(None);
         inner

@@ -97,6 +97,13 @@ pub fn load_for(
         used.extend(found);
     }
     if !problems.is_empty() {
+        /// Of weights that do not fit, a model may have hundreds.
+        const SHOWN: usize = 10;
+        let n_more = problems.len().saturating_sub(SHOWN);
+        problems.truncate(SHOWN);
+        if n_more > 0 {
+            problems.push(format!("and so it is with {n_more} more"));
+        }
         let problems = problems
             .into_iter()
             .map(|message| Problem::new(message).in_file(path))

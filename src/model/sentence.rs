@@ -26,7 +26,7 @@ pub fn transformer_folder(folder: &Path) -> Result<PathBuf> {
     }
     let bad = |message: String| Error::data(Problem::new(message).in_file(&list));
     let modules: Value = serde_json::from_slice(&fsio::read(&list)?)
-        .map_err(|e| bad(format!("not valid JSON: {e}")))?;
+        .map_err(|e| Error::json(&list, "valid JSON", &e))?;
     let first = &modules[0];
     let inside = first["path"].as_str().filter(|path| stays_inside(path));
     let encoder = inside.map(|path| folder.join(path));

@@ -229,7 +229,7 @@ fn read_safetensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Place>
 fn read_index(path: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let bad = |message: String| Error::data(Problem::new(message).in_file(path));
     let index: Value = serde_json::from_slice(&fsio::read(path)?)
-        .map_err(|e| bad(format!("not valid JSON: {e}")))?;
+        .map_err(|e| Error::json(path, "valid JSON", &e))?;
     let map = index.get("weight_map").and_then(Value::as_object);
     let map = map.ok_or_else(|| bad("`weight_map` is missing".into()))?;
     let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar};
@@ -12,9 +12,22 @@ use indicatif::{MultiProgress, ProgressBar};
 pub struct Console {
     bars: MultiProgress,
     has_bars: bool,
-    log: Arc<Mutex<Option<File>>>,
+    log: Arc<Mutex<Log>>,
     started: Instant,
 }
+
+/// Where lines for the log go.
+#[derive(Debug)]
+enum Log {
+    /// Nowhere yet: they wait for the run that may come.
+    Waiting(Vec<u8>),
+    /// Into the run's file.
+    Run(File),
+}
+
+/// Bytes that wait for a run's log; a command that makes no run says more than that only where
+/// somebody asks for everything.
+const MOST_WAITING: usize = 1 << 16;
 
 impl Console {
     /// A console; bars are shown if `bars` is on and standard error is a terminal.
@@ -22,7 +35,7 @@ impl Console {
         Self {
             bars: MultiProgress::new(),
             has_bars: bars && io::stderr().is_terminal(),
-            log: Arc::default(),
+            log: Arc::new(Mutex::new(Log::Waiting(Vec::new()))),
             started: Instant::now(),
         }
     }
@@ -32,9 +45,21 @@ impl Console {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// From now on everything is also written to `file`.
-    pub fn log_to(&self, file: File) {
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    /// What was said so far and everything from now on is also written to `file`.
+    ///
+    /// # Errors
+    /// A log that cannot be written.
+    pub fn log_to(&self, mut file: File) -> io::Result<()> {
+        let mut log = self.log();
+        if let Log::Waiting(said) = &*log {
+            file.write_all(said)?;
+        }
+        *log = Log::Run(file);
+        Ok(())
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A bar of `length`, where there are bars.
@@ -51,14 +76,16 @@ impl Console {
         self.bars.suspend(|| io::stderr().write_all(text))
     }
 
-    /// Writes text to the run's log, if there is a run.
+    /// Writes text to the run's log, as soon as there is a run.
     ///
     /// # Errors
     /// A log that cannot be written.
     pub fn write_log(&self, text: &[u8]) -> io::Result<()> {
-        match &mut *self.log.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(file) => file.write_all(text),
-            None => Ok(()),
+        match &mut *self.log() {
+            Log::Run(file) => file.write_all(text)?,
+            Log::Waiting(said) if said.len() < MOST_WAITING => said.extend_from_slice(text),
+            Log::Waiting(_) => {}
         }
+        Ok(())
     }
 }

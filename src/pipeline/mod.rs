@@ -137,12 +137,13 @@ pub fn run_loop(
 
     let begun = Begun::of(config, &inputs, checkpoint.as_deref())?;
 
+    let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
+
     lock.take(config, Sharing::Alone)?;
     let (run, mut checkpoints) = start::open(unfinished, &loaded, &inputs, &begun, console)?;
     run.write_config(config)?;
     tracking.start(config, &run)?;
     selection_record::write(&run, &inputs)?;
-    let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
     let mut progress = Progress::new(console, recording(config));
     let watchers: &mut [&mut dyn Callback] = &mut [&mut progress, &mut tracking];
     let trained = train_and_evaluate(

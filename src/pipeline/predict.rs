@@ -196,7 +196,12 @@ impl Finished {
         let labels = shape.label_names().ok_or_else(no_head)?;
         let (classifier, report) = model::load(&folder, labels.len(), 0, Use::Inference, device)?;
         if !report.initialized.is_empty() {
-            return Err(no_head());
+            let message = format!(
+                "its weights have no head for the {} labels of its config.json: `{}` is missing or of another size",
+                labels.len(),
+                report.initialized.join("`, `"),
+            );
+            return Err(Error::data(Problem::new(message).in_file(&folder)));
         }
         // A run's model says here what it said in its run.
         let precision = config.as_ref().map(|config| config.training.precision);
@@ -293,6 +298,12 @@ fn find_model(path: &Path) -> Result<(PathBuf, Option<Config>)> {
             ResultLocation::InRun(name) => path.join(name),
             ResultLocation::At(folder) => folder,
         };
+        if !folder.is_dir() {
+            let message = "the run's model is not there";
+            let problem = Problem::new(message).in_file(folder);
+            let hint = "was the run finished? `model.output_path` in its config.resolved.yaml says where its model lies";
+            return Err(Error::new(ErrorKind::MissingInput, problem.hint(hint)));
+        }
         return Ok((folder, Some(config)));
     }
     let message = if path.exists() {

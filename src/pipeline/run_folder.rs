@@ -70,11 +70,17 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// Sees that results can be shown in the output folder: better now than after the training.
+    /// Sees that results can be shown in the output folder, and that those with a folder of their
+    /// own have it: better now than after the training.
     ///
     /// # Errors
-    /// Something of the user's in the way.
-    pub fn check_shown(config: &Config, inputs: &Inputs) -> Result<()> {
+    /// Something of the user's in the way, or a folder that cannot be made.
+    pub fn check_results(config: &Config, inputs: &Inputs) -> Result<()> {
+        for path in paths_of_results(config, inputs) {
+            if let ResultLocation::At(path) = result_location(&path) {
+                fsio::create_folder(path.parent().unwrap_or(Path::new(".")))?;
+            }
+        }
         let mut names = shown_names(config, inputs).into_iter();
         names.try_for_each(|name| fsio::check_showable(&config.output_dir().join(name)))
     }
@@ -149,8 +155,9 @@ impl RunFolder {
     }
 
     fn log_to(&self, console: &Console) -> Result<()> {
-        console.log_to(fsio::append(&self.path.join(LOG))?);
-        Ok(())
+        let log = self.path.join(LOG);
+        let file = fsio::append(&log)?;
+        console.log_to(file).map_err(|e| Error::writing(&log, &e))
     }
 
     /// Makes the folder `path` anew for a run below `output_dir` that has no number, is not shown
@@ -308,19 +315,24 @@ fn shown_names(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
         MANIFEST,
     ];
     let mut names: Vec<PathBuf> = fixed.iter().map(PathBuf::from).collect();
-    let results = inputs.stages.iter().map(EvaluationSet::results_file);
     names.extend(selection_record::names(inputs).map(PathBuf::from));
-    let others = [
-        config.training.data_cartography_results.clone(),
-        config.model.output_path.clone(),
-    ];
-    let of_training = config.training.results_file.iter().cloned();
-    for path in results.chain(others).chain(of_training) {
+    for path in paths_of_results(config, inputs) {
         if let ResultLocation::InRun(name) = result_location(&path) {
             names.push(name);
         }
     }
     names
+}
+
+/// The results whose paths the config gives.
+fn paths_of_results(config: &Config, inputs: &Inputs) -> Vec<PathBuf> {
+    let of_stages = inputs.stages.iter().map(EvaluationSet::results_file);
+    let others = [
+        config.training.data_cartography_results.clone(),
+        config.model.output_path.clone(),
+    ];
+    let of_training = config.training.results_file.iter().cloned();
+    of_stages.chain(others).chain(of_training).collect()
 }
 
 /// Makes the folder of the next number; another run may be doing the same.

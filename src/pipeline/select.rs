@@ -202,10 +202,11 @@ impl Examples {
 fn values_of(map: &MapFile, path: &Path, signal: &str) -> Result<Vec<f64>> {
     let mut names = map.names();
     let name = names.find(|name| name.replace('-', "_") == signal);
+    // Without these two it is no map, or another program's.
+    let is_of_every_map = matches!(signal, "confidence" | "variability");
     let is_known = match name {
         Some(name) => map.number_names().any(|other| other == name),
-        // Without these two it is no map, or another program's.
-        None => matches!(signal, "confidence" | "variability"),
+        None => is_of_every_map,
     };
     if is_known {
         return map.reals(name.unwrap_or(signal));
@@ -216,6 +217,9 @@ fn values_of(map: &MapFile, path: &Path, signal: &str) -> Result<Vec<f64>> {
         }
         None => format!("the map has no column `{signal}`, which a rule ranks by"),
     };
+    if is_of_every_map {
+        return Err(Error::data(Problem::new(message).in_file(path)));
+    }
     let others = map
         .number_names()
         .filter(|name| !["guid", "id", "index"].contains(name));

@@ -95,7 +95,7 @@ pub fn open(
     console: &Console,
 ) -> Result<(RunFolder, Checkpoints)> {
     let config = &loaded.config;
-    RunFolder::check_shown(config, inputs)?;
+    RunFolder::check_results(config, inputs)?;
     let is_new = unfinished.is_none();
     let run = match unfinished {
         Some(run) => run,

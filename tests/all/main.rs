@@ -3,6 +3,7 @@
 
 mod architecture;
 mod audit;
+mod bad_input;
 mod bootstrap;
 mod checkpoints;
 mod condition;
@@ -13,10 +14,13 @@ mod experiment;
 mod experiment_results;
 mod faults;
 mod fsio;
+#[path = "../fuzz/mod.rs"]
+mod fuzz;
 #[cfg(feature = "hub")]
 mod hub;
 mod label_errors;
 mod map;
+mod memory_limits;
 mod metrics;
 mod model;
 mod multiple_choice;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{Column, Format, Table, bad, pickle};
 use crate::data::ParquetBatches;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, without_place};
 use crate::fsio;
 
 impl Table {
@@ -112,7 +112,7 @@ fn read_jsonl(bytes: &[u8], path: &Path) -> Result<Table> {
             continue;
         }
         let row: Map<String, Value> = serde_json::from_slice(line).map_err(|e| {
-            let problem = Problem::new(format!("not a JSON object: {e}"));
+            let problem = Problem::new(format!("not a JSON object: {}", without_place(&e)));
             Error::data(problem.at(path, i as u64 + 1, e.column().max(1) as u64))
         })?;
         rows.push(row);

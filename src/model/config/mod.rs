@@ -111,10 +111,8 @@ impl ModelConfig {
     fn read_as(folder: &Path, task: Option<Task>) -> Result<Self> {
         let path = folder.join("config.json");
         let text = crate::fsio::read(&path)?;
-        let value: Value = serde_json::from_slice(&text).map_err(|e| {
-            let problem = Problem::new(format!("not valid JSON: {e}"));
-            Error::data(problem.at(&path, e.line() as u64, e.column() as u64))
-        })?;
+        let value: Value =
+            serde_json::from_slice(&text).map_err(|e| Error::json(&path, "valid JSON", &e))?;
         let Value::Object(json) = value else {
             return Err(bad(&path, "not a JSON object"));
         };

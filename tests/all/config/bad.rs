@@ -65,7 +65,7 @@ fn texts_that_are_not_yaml_are_refused_where_they_go_wrong() {
     );
     check(
         "#".repeat(300_000).as_bytes(),
-        "run.yaml: the file has 300000 bytes; a config has at most 262144",
+        "run.yaml: a config has at most 262144 bytes; this file has more",
     );
 }
 
