@@ -21,6 +21,8 @@ pub enum ErrorKind {
     MissingInput,
     /// A bug of ours, or an operation the tensor library refused: 70.
     Internal,
+    /// A GPU has too little memory: 70.
+    DeviceMemory,
     /// Training itself failed, as with a loss that is not a number: 70.
     Training,
     /// An output cannot be created: 73.
@@ -46,7 +48,7 @@ impl ErrorKind {
             Self::Usage => 2,
             Self::Data => 65,
             Self::MissingInput => 66,
-            Self::Internal | Self::Training => 70,
+            Self::Internal | Self::DeviceMemory | Self::Training => 70,
             Self::CannotCreate => 73,
             Self::Io => 74,
             Self::InUse => 75,
@@ -257,10 +259,20 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the tensor library refuses is a bug of ours: shapes and files are checked before.
+/// What the tensor library refuses is a bug of ours: shapes and files are checked before. But a
+/// device may be full.
 impl From<candle_core::Error> for Error {
     fn from(source: candle_core::Error) -> Self {
-        Self::internal(format!("tensor library: {source}"))
+        let message = source.to_string();
+        // CUDA's and cuBLAS's names for it.
+        if ["OUT_OF_MEMORY", "ALLOC_FAILED"]
+            .iter()
+            .any(|name| message.contains(name))
+        {
+            let problem = Problem::new("the GPU has too little memory");
+            return Self::new(ErrorKind::DeviceMemory, problem);
+        }
+        Self::internal(format!("tensor library: {message}"))
     }
 }
 

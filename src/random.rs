@@ -46,6 +46,11 @@ impl Stream {
         }
     }
 
+    /// The generator's key, and the upper three words of its counter; `block` is the lowest.
+    pub fn words(&self) -> ([u32; 2], [u32; 3]) {
+        (self.key, self.high)
+    }
+
     /// The four 32-bit numbers at `block`, each uniform.
     #[inline]
     pub fn block(&self, block: u32) -> [u32; 4] {

@@ -1,6 +1,7 @@
 //! Packed batches: the tokens of several examples laid end to end, without padding.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 
@@ -8,10 +9,20 @@ use crate::data::ExampleIndex;
 use crate::error::Result;
 
 /// Where each of B sequences begins and ends among T tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Sequences {
     cu_seqlens: Vec<u32>,
+    /// What was made of them for a device, by a key of the maker's.
+    remembered: Arc<Mutex<Vec<([usize; 3], Tensor)>>>,
 }
+
+impl PartialEq for Sequences {
+    fn eq(&self, other: &Self) -> bool {
+        self.cu_seqlens == other.cu_seqlens
+    }
+}
+
+impl Eq for Sequences {}
 
 impl Sequences {
     /// Sequences of these lengths, one after the other.
@@ -22,7 +33,10 @@ impl Sequences {
             end += length as u32;
             cu_seqlens.push(end);
         }
-        Self { cu_seqlens }
+        Self {
+            cu_seqlens,
+            remembered: Arc::default(),
+        }
     }
 
     /// B, the number of sequences.
@@ -43,6 +57,54 @@ impl Sequences {
     /// The (B + 1) cumulated lengths, from 0 to T.
     pub fn cu_seqlens(&self) -> &[u32] {
         &self.cu_seqlens
+    }
+
+    /// The cumulated lengths on a device, (B + 1) u32.
+    ///
+    /// # Errors
+    /// No memory on the device.
+    pub fn limits(&self, device: &Device) -> Result<Tensor> {
+        self.remembered([0; 3], || {
+            Ok(Tensor::from_slice(
+                &self.cu_seqlens,
+                self.len() + 1,
+                device,
+            )?)
+        })
+    }
+
+    /// Each token's place in its sequence, from 0, on a device (T), u32.
+    ///
+    /// # Errors
+    /// No memory on the device.
+    pub fn positions(&self, device: &Device) -> Result<Tensor> {
+        self.remembered([1, 0, 0], || {
+            let positions: Vec<u32> = self.ranges().flat_map(|r| 0..r.len() as u32).collect();
+            Ok(Tensor::from_vec(positions, self.n_tokens(), device)?)
+        })
+    }
+
+    /// What `make` makes of the sequences: layer after layer asks for the same, and it is copied
+    /// to the device once. The key says what it is and all that it depends on beside the sequences.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn remembered(
+        &self,
+        key: [usize; 3],
+        make: impl FnOnce() -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        // What is in the list is whole, so a list that a panic left behind is sound.
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tensor)) = remembered.iter().find(|(k, _)| *k == key) {
+            return Ok(tensor.clone());
+        }
+        let tensor = make()?;
+        remembered.push((key, tensor.clone()));
+        Ok(tensor)
     }
 
     /// Each sequence's tokens.

@@ -13,6 +13,7 @@ use crate::model::after_attention::{AfterAttention, LayerNames};
 use crate::model::{Architecture, BertShape, ModelConfig, Sharing};
 use crate::nn::{
     Dropout, EmbeddingSum, Gradients, LayerNorm, Linear, QueryKeyValue, Saved, SelfAttention, Vars,
+    shifted,
 };
 
 /// What the parts of an encoder are called.
@@ -196,8 +197,7 @@ impl Embeddings {
     }
 
     fn forward(&self, batch: &PackedBatch, saved: &mut Saved) -> Result<Tensor> {
-        let first = Tensor::new(self.first_position, batch.positions.device())?;
-        let positions = batch.positions.broadcast_add(&first)?;
+        let positions = shifted(&batch.positions, self.first_position)?;
         let ids = [&batch.input_ids, &positions, &batch.token_type_ids];
         let x = self.sum.forward(&ids, saved)?;
         let x = self.norm.forward(&x, saved)?;

@@ -19,6 +19,7 @@ use crate::data::Sequences;
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
 use crate::nn::dropout::Masks;
+use crate::nn::kernels::{Kernels, Tiles, tokens_per_tile};
 use crate::nn::math::{exp, largest_of, sum};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::values::{Output, Values, row_ranges};
@@ -80,6 +81,15 @@ impl SelfAttention {
     ) -> Result<Tensor> {
         let width = qkv.dim(1)? / 3;
         let masks = self.dropout.masks(saved);
+        if let Some(kernels) = Kernels::of(qkv) {
+            let tiles = self.tiles(sequences, width / self.n_heads, qkv)?;
+            let (y, log_sums) =
+                kernels.attention_forward(qkv, &tiles, self.n_heads, masks, self.stored)?;
+            for tensor in [&y, qkv, &log_sums] {
+                saved.push(tensor);
+            }
+            return Ok(y);
+        }
         let values = Values::of(qkv)?;
         let jobs = self.jobs(sequences);
         let tokens: Vec<_> = sequences.ranges().collect();
@@ -142,6 +152,11 @@ impl SelfAttention {
         let (log_sums, qkv) = (saved.pop()?, saved.pop()?);
         let width = dy.dim(1)?;
         let masks = self.dropout.masks(saved);
+        if let Some(kernels) = Kernels::of(dy) {
+            let tiles = self.tiles(sequences, width / self.n_heads, dy)?;
+            let kept = [&saved.pop()?, &qkv, &log_sums];
+            return kernels.attention_backward(dy, kept, &tiles, masks, self.stored);
+        }
         let (values, gradients) = (Values::of(&qkv)?, Values::of(dy)?);
         let log_sums = raw::read::<f32>(&log_sums)?;
         let jobs = self.jobs(sequences);
@@ -242,6 +257,32 @@ impl SelfAttention {
             Job { view, first_draw }
         });
         jobs.collect()
+    }
+
+    /// What the blocks of a kernel work on: each sequence's tokens, some at a time.
+    fn tiles(&self, sequences: &Sequences, head_width: usize, like: &Tensor) -> Result<Tiles> {
+        let n_tokens = tokens_per_tile(head_width)?;
+        let key = [n_tokens, self.n_heads, self.window.unwrap_or(usize::MAX)];
+        let tiles = sequences.remembered(key, || {
+            let mut words = Vec::new();
+            for (job, tokens) in self.jobs(sequences).iter().zip(sequences.ranges()) {
+                let View { length, window } = job.view;
+                for first in (0..length).step_by(n_tokens) {
+                    words.extend([
+                        tokens.start as u32,
+                        length as u32,
+                        first as u32,
+                        window.unwrap_or(length) as u32,
+                        u32::from(window.is_some()),
+                        (job.first_draw / Masks::GROUP) as u32,
+                        (job.view.n_draws() / Masks::GROUP) as u32,
+                    ]);
+                }
+            }
+            let shape = (words.len() / 7, 7);
+            Ok(Tensor::from_vec(words, shape, like.device())?)
+        })?;
+        Ok(Tiles(tiles))
     }
 
     /// The heads of one sequence, out of its qkv (L, 3 D).

@@ -9,6 +9,7 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::nn::kernels::Kernels;
 use crate::nn::raw;
 
 /// A cross entropy; the default one has no weights and no smoothing.
@@ -33,6 +34,11 @@ impl CrossEntropy {
     /// # Errors
     /// Tensors that are not contiguous, or a device without kernels.
     pub fn losses(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(logits) {
+            let weights = self.weights_on(logits)?;
+            let smoothing = self.label_smoothing;
+            return kernels.cross_entropy_forward(logits, labels, weights.as_ref(), smoothing);
+        }
         let (n_examples, n_classes) = logits.dims2()?;
         let values = raw::read::<f32>(logits)?;
         let labels = raw::read::<u32>(labels)?;
@@ -59,6 +65,12 @@ impl CrossEntropy {
     /// # Errors
     /// As [`CrossEntropy::losses`].
     pub fn backward(&self, logits: &Tensor, labels: &Tensor, scale: f32) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(logits) {
+            let weights = self.weights_on(logits)?;
+            let smoothing = self.label_smoothing;
+            let weights = weights.as_ref();
+            return kernels.cross_entropy_backward(logits, labels, weights, smoothing, scale);
+        }
         let n_classes = logits.dim(1)?;
         let labels = raw::read::<u32>(labels)?;
         let mut gradient = raw::read::<f32>(logits)?.to_vec();
@@ -79,6 +91,13 @@ impl CrossEntropy {
     pub fn weight(&self, label: u32) -> f32 {
         let weights = self.class_weights.as_ref();
         weights.map_or(1.0, |weights| weights[label as usize])
+    }
+
+    /// The class weights, if there are any, where the logits are.
+    fn weights_on(&self, logits: &Tensor) -> Result<Option<Tensor>> {
+        let weights = self.class_weights.as_ref();
+        let weights = weights.map(|w| Tensor::from_slice(w, w.len(), logits.device()));
+        Ok(weights.transpose()?)
     }
 
     fn target(&self, label: u32, class: usize, n_classes: usize) -> f32 {

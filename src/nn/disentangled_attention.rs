@@ -19,9 +19,10 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::data::Sequences;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::nn::attention::{exponentials, softmax, softmax_backward};
 use crate::nn::dropout::Masks;
+use crate::nn::kernels::Kernels;
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::raw::Slice;
 use crate::nn::values::Values;
@@ -85,6 +86,11 @@ impl DisentangledAttention {
         sequences: &Sequences,
         saved: &mut Saved,
     ) -> Result<Tensor> {
+        if Kernels::of(qkv).is_some() {
+            let message = "DeBERTa's disentangled attention has no CUDA kernels yet";
+            let problem = Problem::new(message).hint("use `--device cpu`");
+            return Err(Error::new(ErrorKind::Usage, problem));
+        }
         let (n_tokens, width) = (qkv.dim(0)?, qkv.dim(1)? / 3);
         let masks = self.dropout.masks(saved);
         let mut y = vec![0.0; n_tokens * width];

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
+use crate::nn::kernels::Kernels;
 use crate::nn::values::{Output, Values, row_ranges};
 use crate::nn::{Saved, Vars};
 use crate::random::Stream;
@@ -47,6 +48,9 @@ impl Dropout {
         let Some(masks) = self.masks(saved) else {
             return Ok(x.clone());
         };
+        if let Some(kernels) = Kernels::of(x) {
+            return kernels.dropout(x, masks);
+        }
         let values = Values::of(x)?;
         let n_values = x.elem_count();
         let tasks: Vec<_> = (0..n_values)
@@ -80,6 +84,20 @@ pub(super) struct Masks {
 impl Masks {
     /// Draws that are made at once; applying masks is fastest from one of their multiples on.
     pub const GROUP: usize = 64;
+
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// A draw below it makes its value 0.
+    pub fn threshold(&self) -> u32 {
+        self.threshold
+    }
+
+    /// What the other values are multiplied by.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
 
     /// Multiplies the values whose first one has number `first` by their masks: 0 or the scale.
     pub fn apply(&self, first: usize, values: &mut [f32]) {

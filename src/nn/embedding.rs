@@ -6,6 +6,7 @@ use candle_core::Tensor;
 
 use crate::data::Sequences;
 use crate::error::{Error, Result};
+use crate::nn::kernels::Kernels;
 use crate::nn::values::{Output, rows};
 use crate::nn::{Gradients, Initialization, Parameter, Saved, Vars, raw};
 
@@ -35,8 +36,15 @@ impl EmbeddingSum {
     /// ids (T) u32 for each table -> the sum of their rows (T, D). The ids are saved.
     ///
     /// # Errors
-    /// An id that its table lacks, or a device without kernels.
+    /// An id that its table lacks (on a GPU its values are not numbers instead), or a device
+    /// without kernels.
     pub fn forward(&self, ids: &[&Tensor], saved: &mut Saved) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(self.tables[0].value()) {
+            ids.iter().for_each(|ids| saved.push(ids));
+            let tables = self.tables.iter().map(Parameter::value);
+            let tables: Vec<_> = tables.zip(ids.iter().copied()).collect();
+            return kernels.embedding_forward(&tables);
+        }
         let n_tokens = ids[0].elem_count();
         let width = self.tables[0].value().dim(1)?;
         let mut tables = Vec::with_capacity(self.tables.len());
@@ -71,6 +79,12 @@ impl EmbeddingSum {
     /// # Errors
     /// A stack that does not match, or a device without kernels.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<()> {
+        if let Some(kernels) = Kernels::of(dy) {
+            for table in self.tables.iter().rev() {
+                grads.add_rows_by(&kernels, table, &saved.pop()?, dy)?;
+            }
+            return Ok(());
+        }
         let dy = raw::read::<f32>(dy)?;
         for table in self.tables.iter().rev() {
             let ids = saved.pop()?;
@@ -80,11 +94,28 @@ impl EmbeddingSum {
     }
 }
 
+/// ids + number, each u32.
+///
+/// # Errors
+/// No memory on the device.
+pub fn shifted(ids: &Tensor, number: u32) -> Result<Tensor> {
+    if number == 0 {
+        return Ok(ids.clone());
+    }
+    match Kernels::of(ids) {
+        Some(kernels) => kernels.add_number(ids, number),
+        None => Ok(ids.broadcast_add(&Tensor::new(number, ids.device())?)?),
+    }
+}
+
 /// x (T, D) -> the rows of the sequences' first tokens (B, D).
 ///
 /// # Errors
 /// A tensor that is not contiguous f32, or a device without kernels.
 pub fn first_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    if let Some(kernels) = Kernels::of(x) {
+        return kernels.first_tokens(x, &sequences.limits(x.device())?);
+    }
     let width = x.dim(1)?;
     let values = raw::read::<f32>(x)?;
     let rows: Vec<f32> = sequences
@@ -100,6 +131,10 @@ pub fn first_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
 /// # Errors
 /// As [`first_tokens`].
 pub fn first_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    if let Some(kernels) = Kernels::of(dy) {
+        let limits = sequences.limits(dy.device())?;
+        return kernels.first_tokens_backward(dy, &limits, sequences.n_tokens());
+    }
     let width = dy.dim(1)?;
     let values = raw::read::<f32>(dy)?;
     let mut dx = vec![0.0; sequences.n_tokens() * width];
@@ -114,6 +149,9 @@ pub fn first_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tenso
 /// # Errors
 /// A tensor that is not contiguous f32, or a device without kernels.
 pub fn mean_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    if let Some(kernels) = Kernels::of(x) {
+        return kernels.mean_tokens(x, &sequences.limits(x.device())?);
+    }
     let width = x.dim(1)?;
     let values = raw::read::<f32>(x)?;
     let mut means = vec![0.0; sequences.len() * width];
@@ -135,6 +173,10 @@ pub fn mean_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
 /// # Errors
 /// As [`mean_tokens`].
 pub fn mean_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tensor> {
+    if let Some(kernels) = Kernels::of(dy) {
+        let limits = sequences.limits(dy.device())?;
+        return kernels.mean_tokens_backward(dy, &limits, sequences.n_tokens());
+    }
     let width = dy.dim(1)?;
     let values = raw::read::<f32>(dy)?;
     let mut dx = Vec::with_capacity(sequences.n_tokens() * width);

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::nn::attention::multiply_by;
+use crate::nn::kernels::Kernels;
 use crate::nn::values::{Output, rows};
 use crate::nn::{Activation, Saved, raw};
 
@@ -28,6 +29,10 @@ impl Gate {
     /// # Errors
     /// A tensor that is not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(x) {
+            saved.push(x);
+            return kernels.gate_forward(self.activation, x);
+        }
         let (n_rows, width) = (x.dim(0)?, x.dim(1)? / 2);
         let values = raw::read::<f32>(x)?;
         let ([y], _) = rows(x.device(), n_rows, [Output::f32(width)], |rows, [y]| {
@@ -49,6 +54,9 @@ impl Gate {
     /// As [`Gate::forward`], or a stack that does not match.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let x = saved.pop()?;
+        if let Some(kernels) = Kernels::of(dy) {
+            return kernels.gate_backward(self.activation, dy, &x);
+        }
         let (n_rows, width) = dy.dims2()?;
         let (x, dy_values) = (raw::read::<f32>(&x)?, raw::read::<f32>(dy)?);
         let outputs = [Output::f32(2 * width)];

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
+use crate::nn::kernels::Kernels;
 use crate::nn::parameters::views_of;
 use crate::nn::{Parameter, Parameters, Precision, Rows, Start, raw};
 
@@ -90,6 +91,11 @@ impl Gradients {
                 Contents::Leftovers => {}
                 Contents::Gradient => *contents = Contents::Leftovers,
                 Contents::GradientOf(looked_up) => {
+                    if let Some(kernels) = Kernels::of(view) {
+                        // Which rows were looked up only the device knows.
+                        kernels.fill(view, 0.0)?;
+                        continue;
+                    }
                     let width = view.dim(1)?;
                     raw::update(view, |values| {
                         for row in looked_up.rows.drain(..) {
@@ -164,6 +170,25 @@ impl Gradients {
         })
     }
 
+    /// As [`Gradients::add_rows`], with ids (T) and dy (T, D) on the device.
+    ///
+    /// # Errors
+    /// As [`Gradients::add_rows`].
+    pub(super) fn add_rows_by(
+        &self,
+        kernels: &Kernels,
+        table: &Parameter,
+        ids: &Tensor,
+        dy: &Tensor,
+    ) -> Result<()> {
+        match self.contents.borrow()[table.slot()] {
+            Contents::GradientOf(_) => {
+                kernels.embedding_backward(&self.views[table.slot()], ids, dy)
+            }
+            _ => Err(Error::internal("the rows of a parameter that is no table")),
+        }
+    }
+
     /// Calls `see` with the rows of a table that were looked up since the last
     /// [`Gradients::clear`]; `slot` is its number in the order of the names.
     pub fn for_looked_up(&self, slot: usize, see: impl FnOnce(&[u32])) {
@@ -176,7 +201,10 @@ impl Gradients {
     fn settle(&self, slot: usize) -> Result<()> {
         let contents = &mut self.contents.borrow_mut()[slot];
         if matches!(contents, Contents::Leftovers) {
-            raw::update(&self.views[slot], |values| values.fill(0.0))?;
+            match Kernels::of(&self.views[slot]) {
+                Some(kernels) => kernels.fill(&self.views[slot], 0.0)?,
+                None => raw::update(&self.views[slot], |values| values.fill(0.0))?,
+            }
             *contents = Contents::Gradient;
         }
         Ok(())

@@ -7,6 +7,8 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
+use crate::nn::dropout::Masks;
+use crate::nn::kernels::Kernels;
 use crate::nn::math::{sum, sum_of_pairs};
 use crate::nn::values::{Output, Values, rows};
 use crate::nn::{
@@ -50,6 +52,9 @@ impl LayerNorm {
     /// # Errors
     /// Tensors that are not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(x) {
+            return self.normalize_by(&kernels, x, None, None, saved);
+        }
         let values = Values::of(x)?;
         self.normalize(x, saved, |first, rows| values.copy_to(first, rows))
     }
@@ -59,6 +64,10 @@ impl LayerNorm {
     /// # Errors
     /// As [`LayerNorm::forward`], or a stack that does not match.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(dy) {
+            let (d_sum, _) = self.input_gradients_by(&kernels, dy, None, saved, grads)?;
+            return Ok(d_sum);
+        }
         let output = Output::f32(dy.dim(1)?);
         let [dx] = self.input_gradients(dy, saved, grads, [output], |_, [_]| {})?;
         Ok(dx)
@@ -101,6 +110,43 @@ impl LayerNorm {
         saved.push(&normalized);
         saved.push(&inverse_std);
         Ok(y)
+    }
+
+    /// As `normalize`, of residual + dropout(x), where there are kernels.
+    fn normalize_by(
+        &self,
+        kernels: &Kernels,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        masks: Option<Masks>,
+        saved: &mut Saved,
+    ) -> Result<Tensor> {
+        let parameters = (
+            self.weight.value(),
+            self.bias.as_ref().map(Parameter::value),
+        );
+        let made =
+            kernels.norm_forward(x, residual, masks, parameters, self.epsilon, self.stored)?;
+        saved.push(&made.normalized);
+        saved.push(&made.inverse_std);
+        Ok(made.y)
+    }
+
+    /// The gradients of the sum (T, D) that was normalized and of x in it, from dy (T, D), where
+    /// there are kernels. Adds to the gradients of weight and bias.
+    fn input_gradients_by(
+        &self,
+        kernels: &Kernels,
+        dy: &Tensor,
+        dropout: Option<(Masks, Precision)>,
+        saved: &mut Saved,
+        grads: &Gradients,
+    ) -> Result<(Tensor, Tensor)> {
+        let (inverse_std, normalized) = (saved.pop()?, saved.pop()?);
+        let bias = self.bias.as_ref().map(|bias| grads.of(bias)).transpose()?;
+        kernels.add_norm_gradients(grads.of(&self.weight)?, bias, dy, &normalized)?;
+        let gamma = self.weight.value();
+        kernels.norm_backward(dy, &normalized, &inverse_std, gamma, dropout)
     }
 
     /// dx (T, D) from dy (T, D), and N - 1 more matrices like it that `and_then` makes of it
@@ -183,6 +229,11 @@ impl ResidualLayerNorm {
     /// Tensors that are not contiguous f32, or a device without kernels.
     pub fn forward(&self, x: &Tensor, residual: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let masks = self.dropout.masks(saved);
+        if let Some(kernels) = Kernels::of(x) {
+            return self
+                .norm
+                .normalize_by(&kernels, x, Some(residual), masks, saved);
+        }
         let (values, residual) = (Values::of(x)?, raw::read::<f32>(residual)?);
         self.norm.normalize(x, saved, |first, rows| {
             values.copy_to(first, rows);
@@ -203,6 +254,12 @@ impl ResidualLayerNorm {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<(Tensor, Tensor)> {
+        if let Some(kernels) = Kernels::of(dy) {
+            let dropout = self.dropout.masks(saved).map(|masks| (masks, self.stored));
+            let norm = &self.norm;
+            let (d_sum, dx) = norm.input_gradients_by(&kernels, dy, dropout, saved, grads)?;
+            return Ok((dx, d_sum));
+        }
         let Some(masks) = self.dropout.masks(saved) else {
             let d_sum = self.norm.backward(dy, saved, grads)?;
             return Ok((d_sum.clone(), d_sum));

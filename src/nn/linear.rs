@@ -3,9 +3,10 @@
 //! Shapes: T rows (tokens or examples), `in` and `out` features; W is (out, in), b (out). A
 //! layer may be without b.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::error::Result;
+use crate::nn::kernels::Kernels;
 use crate::nn::values::{Output, Values, rows};
 use crate::nn::{
     Activation, Bias, Decay, Gradients, Initialization, Parameter, Precision, Saved, Start, Vars,
@@ -84,19 +85,20 @@ impl Linear {
     /// Shapes that do not fit, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         saved.push(x);
-        let bias = self
-            .bias
-            .as_ref()
-            .map(|bias| raw::read::<f32>(bias.value()));
-        let bias = bias.transpose()?;
-        let start = bias.as_deref().map_or(Start::Zeros, Start::Row);
         let weight = self.weight.value().t()?;
-        let y = raw::product(x, &weight, start, self.precision, self.stored)?;
+        let bias = self.bias.as_ref().map(Parameter::value);
+        let (precision, stored) = (self.precision, self.stored);
         let Some(activation) = self.activation else {
-            return Ok(y);
+            return raw::product(x, &weight, bias, precision, stored);
         };
-        saved.push(&y);
-        self.activated(activation, &y)
+        if let Some(kernels) = Kernels::of(x) {
+            let before = kernels.product(x, &weight, None, precision, stored)?;
+            saved.push(&before);
+            return kernels.bias_activation(activation, &before, bias, stored);
+        }
+        let before = raw::product(x, &weight, bias, precision, stored)?;
+        saved.push(&before);
+        self.activated(activation, &before)
     }
 
     /// dy (T, out) -> dx (T, in); adds to the gradients of W and b.
@@ -106,7 +108,7 @@ impl Linear {
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
         let dy = self.weight_gradients(dy, saved, grads)?;
         let weight = self.weight.value();
-        raw::product(&dy, weight, Start::Zeros, self.precision, self.stored)
+        raw::product(&dy, weight, None, self.precision, self.stored)
     }
 
     /// As [`Linear::backward`], but adds dx to `sum` (T, in), the gradient of x from elsewhere.
@@ -132,6 +134,9 @@ impl Linear {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(dy) {
+            return self.weight_gradients_by(&kernels, dy, saved, grads);
+        }
         let (dy, d_bias) = match self.activation {
             None => (dy.clone(), column_sums(dy)?),
             Some(activation) => self.before_activation(activation, dy, &saved.pop()?)?,
@@ -140,6 +145,28 @@ impl Linear {
         grads.add_product(&self.weight, &dy.t()?, &x, self.precision)?;
         if let Some(bias) = &self.bias {
             raw::accumulate(grads.of(bias)?, &d_bias)?;
+        }
+        Ok(dy)
+    }
+
+    /// As `weight_gradients`, where there are kernels.
+    fn weight_gradients_by(
+        &self,
+        kernels: &Kernels,
+        dy: &Tensor,
+        saved: &mut Saved,
+        grads: &Gradients,
+    ) -> Result<Tensor> {
+        let dy = match self.activation {
+            None => dy.clone(),
+            Some(activation) => {
+                kernels.activation_backward(activation, dy, &saved.pop()?, self.stored)?
+            }
+        };
+        let x = saved.pop()?;
+        grads.add_product(&self.weight, &dy.t()?, &x, self.precision)?;
+        if let Some(bias) = &self.bias {
+            kernels.add_column_sums(grads.of(bias)?, &dy)?;
         }
         Ok(dy)
     }
@@ -227,13 +254,17 @@ impl QueryKeyValue {
         saved.push(x);
         let parts = &self.parts;
         let weights = parts.each_ref().map(|part| part.weight.value());
-        let mut biases = Vec::with_capacity(3 * self.width);
-        for bias in parts.iter().filter_map(|part| part.bias.as_ref()) {
-            biases.extend_from_slice(&raw::read::<f32>(bias.value())?);
-        }
-        let weights = Tensor::cat(&weights, 0)?;
-        let start = Start::Row(&biases);
-        let y = raw::product(x, &weights.t()?, start, parts[0].precision, self.stored)?;
+        let biases = parts.iter().filter_map(|part| part.bias.as_ref());
+        let biases: Vec<&Tensor> = biases.map(Parameter::value).collect();
+        let precision = parts[0].precision;
+        let (weights, biases) = match Kernels::of(x) {
+            Some(kernels) => (
+                kernels.stack(&weights, precision)?,
+                kernels.stack(&biases, Precision::F32)?,
+            ),
+            None => (Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?),
+        };
+        let y = raw::product(x, &weights.t()?, Some(&biases), precision, self.stored)?;
         saved.push(&weights);
         Ok(y)
     }
@@ -251,13 +282,21 @@ impl QueryKeyValue {
         grads: &Gradients,
     ) -> Result<()> {
         let (weights, x) = (saved.pop()?, saved.pop()?);
-        let bias_sums = column_sums(dqkv)?;
+        let bias_sums = match Kernels::of(dqkv) {
+            Some(kernels) => {
+                let sums = kernels.empty(&[3 * self.width], DType::F32)?;
+                kernels.fill(&sums, 0.0)?;
+                kernels.add_column_sums(&sums, dqkv)?;
+                sums
+            }
+            None => raw::tensor(column_sums(dqkv)?, &[3 * self.width], dqkv.device())?,
+        };
         for (i, layer) in self.parts.iter().enumerate() {
             let dy = dqkv.narrow(1, i * self.width, self.width)?;
             grads.add_product(&layer.weight, &dy.t()?, &x, layer.precision)?;
             if let Some(bias) = &layer.bias {
-                let sums = &bias_sums[i * self.width..(i + 1) * self.width];
-                raw::accumulate(grads.of(bias)?, sums)?;
+                let sums = bias_sums.narrow(0, i * self.width, self.width)?;
+                raw::add_tensor(grads.of(bias)?, &sums)?;
             }
         }
         let precision = self.parts[0].precision;

@@ -19,6 +19,7 @@ mod dropout;
 mod embedding;
 mod gate;
 mod gradients;
+pub mod kernels;
 mod layer_norm;
 mod linear;
 mod math;
@@ -37,7 +38,7 @@ pub use cross_entropy::CrossEntropy;
 pub use disentangled_attention::{DisentangledAttention, PositionTerms, RelativeRows};
 pub use dropout::Dropout;
 pub use embedding::{
-    EmbeddingSum, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward,
+    EmbeddingSum, first_tokens, first_tokens_backward, mean_tokens, mean_tokens_backward, shifted,
 };
 pub use gate::Gate;
 pub use gradients::Gradients;

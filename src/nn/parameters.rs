@@ -146,7 +146,8 @@ impl Parameters {
         purpose: Use,
         device: &Device,
     ) -> Result<Self> {
-        let nothing = Tensor::zeros(0, DType::F32, device)?;
+        // A GPU would refuse to allocate nothing.
+        let nothing = Tensor::zeros(0, DType::F32, &Device::Cpu)?;
         let binder = Binder {
             source: Source::Declaring(RefCell::default(), nothing),
             n_dropouts: Cell::new(0),
@@ -217,6 +218,14 @@ impl Parameters {
     /// N, the number of values.
     pub fn n_elements(&self) -> usize {
         self.n_elements
+    }
+
+    /// All N values, a view of the state.
+    ///
+    /// # Errors
+    /// None but bugs.
+    pub fn flat(&self) -> Result<Tensor> {
+        Ok(self.state.narrow(0, 0, self.n_elements)?)
     }
 
     /// [values | first moments | second moments], or the values alone.

@@ -1,8 +1,9 @@
 //! The one place where tensors become slices: reading, making, updating in place, products.
 //!
 //! Layers call these functions and read like mathematics. On the CPU a tensor is a slice of
-//! its storage; a device without kernels is refused with an error that names it, so nothing
-//! falls back in silence.
+//! its storage; on a GPU products and sums are launched there, and reading and updating copy the
+//! values to the host, which is for the beginning and the end of things. A device without kernels
+//! is refused with an error that names it, so nothing falls back in silence.
 //!
 //! Two rules of candle's storages hold for everything here. A storage is locked while it is
 //! read, so [`update`] must never be given a destination whose storage one of the live
@@ -17,6 +18,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::nn::cpu::vectorized;
+use crate::nn::kernels::{Kernels, device};
 use crate::nn::product::{Element, Factor, Matrix, MatrixMut, multiply};
 use crate::nn::values::{Values, from_storage};
 use crate::nn::{Precision, Start};
@@ -25,28 +27,35 @@ use crate::nn::{Precision, Start};
 /// the same order whatever the number of threads.
 pub const ROWS_PER_TASK: usize = 64;
 
-/// The values of a contiguous tensor in host memory; its storage stays locked for reading.
-pub struct Slice<'a, T> {
-    storage: StorageRef<'a>,
-    range: Range<usize>,
-    kind: std::marker::PhantomData<T>,
+/// The values of a contiguous tensor in host memory: of a tensor that is there, with its storage
+/// locked for reading, or a copy.
+pub struct Slice<'a, T>(Held<'a, T>);
+
+enum Held<'a, T> {
+    Storage(StorageRef<'a>, Range<usize>),
+    Copy(Vec<T>),
 }
 
 impl<T: WithDType> Deref for Slice<'_, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        match &*self.storage {
+        let (storage, range) = match &self.0 {
+            Held::Storage(storage, range) => (storage, range),
+            Held::Copy(values) => return values,
+        };
+        match &**storage {
             // `read` checked device and dtype, and the guard keeps anyone from changing them.
             Storage::Cpu(storage) => storage
                 .as_slice::<T>()
-                .map_or(&[], |values| &values[self.range.clone()]),
+                .map_or(&[], |values| &values[range.clone()]),
             _ => &[],
         }
     }
 }
 
-/// Reads a contiguous tensor of element type `T`.
+/// Reads a contiguous tensor of element type `T`; from a GPU it is copied when all that was
+/// launched there is done.
 ///
 /// # Errors
 /// Another dtype, a tensor that is not contiguous, or a device without kernels.
@@ -57,13 +66,12 @@ pub fn read<T: WithDType>(tensor: &Tensor) -> Result<Slice<'_, T>> {
     };
     match &*storage {
         Storage::Cpu(values) => values.as_slice::<T>()?,
-        _ => return Err(no_kernels(tensor.device())),
+        _ => {
+            drop(storage);
+            return Ok(Slice(Held::Copy(device::read(tensor)?)));
+        }
     };
-    Ok(Slice {
-        storage,
-        range: start..end,
-        kind: std::marker::PhantomData,
-    })
+    Ok(Slice(Held::Storage(storage, start..end)))
 }
 
 /// Makes a tensor of `values` on `device`.
@@ -72,6 +80,9 @@ pub fn read<T: WithDType>(tensor: &Tensor) -> Result<Slice<'_, T>> {
 /// A device without kernels.
 pub fn tensor(values: Vec<f32>, shape: &[usize], device: &Device) -> Result<Tensor> {
     debug_assert_eq!(values.len(), shape.iter().product::<usize>());
+    if let Device::Cuda(_) = device {
+        return Ok(Tensor::from_vec(values, shape, device)?);
+    }
     from_storage(CpuStorage::F32(values), shape, device)
 }
 
@@ -83,13 +94,18 @@ pub fn update(destination: &Tensor, change: impl FnOnce(&mut [f32])) -> Result<(
     if destination.layout().contiguous_offsets().is_none() {
         return Err(Error::internal("a tensor to be updated is not contiguous"));
     }
+    if let Device::Cuda(_) = destination.device() {
+        let mut values = device::read::<f32>(destination)?;
+        change(&mut values);
+        return device::write(destination, &values);
+    }
     in_place(destination, |values, layout| {
         let start = layout.start_offset();
         change(&mut values[start..start + layout.shape().elem_count()]);
     })
 }
 
-/// `destination = start + a b`, the factors in `precision`.
+/// `destination = start + a b`, the factors in `precision`; the start may not be a row on a GPU.
 ///
 /// `a` is (m, k), `b` (k, n) and `destination` (m, n), all f32; they may be strided views, as a
 /// transpose or a column range is, but the destination's rows must be contiguous.
@@ -97,6 +113,20 @@ pub fn update(destination: &Tensor, change: impl FnOnce(&mut [f32])) -> Result<(
 /// # Errors
 /// Shapes that do not fit, another dtype, or a device without kernels.
 pub fn product_into(
+    destination: &Tensor,
+    a: &Tensor,
+    b: &Tensor,
+    start: Start<'_>,
+    precision: Precision,
+) -> Result<()> {
+    match Kernels::of(destination) {
+        Some(kernels) => kernels.product_into(destination, a, b, start, precision),
+        None => product_into_on_host(destination, a, b, start, precision),
+    }
+}
+
+/// [`product_into`] on the CPU.
+pub(super) fn product_into_on_host(
     destination: &Tensor,
     a: &Tensor,
     b: &Tensor,
@@ -121,18 +151,34 @@ pub fn product_into(
     })
 }
 
-/// `start + a b` as a new tensor that is stored as `stored` says; the start is not the
-/// destination. See [`product_into`].
+/// `a b + bias` as a new tensor that is stored as `stored` says; the bias (n), if there is one, is
+/// added to each row. See [`product_into`].
 ///
 /// # Errors
 /// As [`product_into`].
 pub fn product(
     a: &Tensor,
     b: &Tensor,
-    start: Start<'_>,
+    bias: Option<&Tensor>,
     precision: Precision,
     stored: Precision,
 ) -> Result<Tensor> {
+    match Kernels::of(a) {
+        Some(kernels) => kernels.product(a, b, bias, precision, stored),
+        None => product_on_host(a, b, bias, precision, stored),
+    }
+}
+
+/// [`product`] on the CPU.
+pub(super) fn product_on_host(
+    a: &Tensor,
+    b: &Tensor,
+    bias: Option<&Tensor>,
+    precision: Precision,
+    stored: Precision,
+) -> Result<Tensor> {
+    let bias = bias.map(read::<f32>).transpose()?;
+    let start = bias.as_deref().map_or(Start::Zeros, Start::Row);
     let shape = product_shape(a, b)?;
     let (a_storage, a_layout) = a.storage_and_layout();
     let (b_storage, b_layout) = b.storage_and_layout();
@@ -195,6 +241,9 @@ vectorized! {
 /// # Errors
 /// As [`update`].
 pub fn add_tensor(destination: &Tensor, source: &Tensor) -> Result<()> {
+    if let Some(kernels) = Kernels::of(destination) {
+        return kernels.add(destination, source);
+    }
     let source = Values::of(source)?;
     accumulate(destination, &source.all())
 }

@@ -5,13 +5,14 @@
 //! position p, counted from 0 in each sequence, the features i and i + d / 2 of a query or key
 //! are turned by the angle p theta^(-2 i / d).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::data::Sequences;
 use crate::error::Result;
+use crate::nn::kernels::Kernels;
 use crate::nn::raw;
 
 /// The turning of queries and keys; it has no parameters, and layers of one theta share it.
@@ -30,6 +31,22 @@ struct Table {
     n_positions: usize,
     cosines: Vec<f32>,
     sines: Vec<f32>,
+    /// Both on the device, (positions, d / 2), where kernels asked for them.
+    on_device: OnceLock<[Tensor; 2]>,
+}
+
+impl Table {
+    fn on_device(&self, device: &Device) -> Result<[Tensor; 2]> {
+        if let Some(tensors) = self.on_device.get() {
+            return Ok(tensors.clone());
+        }
+        let n = self.cosines.len();
+        let tensors = [
+            Tensor::from_slice(&self.cosines, n, device)?,
+            Tensor::from_slice(&self.sines, n, device)?,
+        ];
+        Ok(self.on_device.get_or_init(|| tensors).clone())
+    }
 }
 
 impl Rotary {
@@ -68,6 +85,12 @@ impl Rotary {
         let (_, columns) = qkv.dims2()?;
         let longest = sequences.ranges().map(|range| range.len()).max();
         let table = self.table(longest.unwrap_or(0));
+        if let Some(kernels) = Kernels::of(qkv) {
+            let [cosines, sines] = table.on_device(qkv.device())?;
+            let positions = sequences.positions(qkv.device())?;
+            let tables = [&cosines, &sines];
+            return kernels.rotary(qkv, &positions, tables, self.head_width, direction);
+        }
         let half = self.head_width / 2;
         let positions: Vec<usize> = sequences.ranges().flat_map(|r| 0..r.len()).collect();
         raw::update(qkv, |values| {
@@ -105,6 +128,7 @@ impl Rotary {
                 n_positions,
                 cosines,
                 sines,
+                on_device: OnceLock::new(),
             });
         }
         Arc::clone(&table)

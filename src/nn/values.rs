@@ -30,6 +30,9 @@ impl<'a> Values<'a> {
     /// # Errors
     /// Another dtype, a tensor that is not contiguous, or a device without kernels.
     pub fn of(tensor: &'a Tensor) -> Result<Self> {
+        if !tensor.device().is_cpu() {
+            return Err(raw::no_kernels(tensor.device()));
+        }
         match tensor.dtype() {
             DType::BF16 => Ok(Self::Bf16(raw::read(tensor)?)),
             _ => Ok(Self::F32(raw::read(tensor)?)),

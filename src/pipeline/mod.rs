@@ -6,6 +6,7 @@ mod audit;
 mod begun;
 mod console;
 mod curriculum;
+mod device;
 #[cfg(feature = "hub")]
 mod download;
 mod dvc;
@@ -41,6 +42,7 @@ use std::path::PathBuf;
 
 pub use audit::{AuditOptions, run_audit};
 pub use console::Console;
+pub use device::DeviceChoice;
 pub use experiment::{ExperimentAction, ExperimentOptions, Shard, run_experiment};
 pub use experiment_results::{ALL, CellScore, RANDOM, StageScores, write_results};
 pub use export::{ExportOptions, run_export};
@@ -53,11 +55,12 @@ pub use signals::listen;
 pub use start::Start;
 
 use crate::config::{LoadedConfig, SelectorSpec};
-use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::error::{Error, Result};
 use crate::fsio::Sharing;
 use crate::select::Commands;
 use crate::train::Callback;
 use begun::Begun;
+use device::open_device;
 use inputs::Inputs;
 use progress::Progress;
 use ready_model::ReadyModel;
@@ -92,18 +95,6 @@ impl ConfigOptions {
         let config = self.config.display();
         format!("`enginora-rs loop --config {config} {settings}{folder}--resume` goes on")
     }
-}
-
-/// Where to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeviceChoice {
-    /// The best there is.
-    #[default]
-    Auto,
-    /// The processor.
-    Cpu,
-    /// The graphics processor of this number.
-    Cuda(usize),
 }
 
 /// The main job: fine-tunes, records the dynamics, makes the map, tests and controls, and
@@ -189,17 +180,6 @@ fn read_config(options: &ConfigOptions) -> Result<LoadedConfig> {
         loaded.config.training.output_dir = Some(output_dir.clone());
     }
     Ok(loaded)
-}
-
-fn open_device(choice: DeviceChoice) -> Result<candle_core::Device> {
-    match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(candle_core::Device::Cpu),
-        DeviceChoice::Cuda(_) => {
-            let problem = Problem::new("this build of enginora-rs has no CUDA kernels");
-            let hint = "use `--device cpu`, or leave `--device` out";
-            Err(Error::new(ErrorKind::Usage, problem.hint(hint)))
-        }
-    }
 }
 
 /// The selectors of a config section, which were checked when the config was read.

@@ -205,7 +205,8 @@ impl Finished {
         }
         // A run's model says here what it said in its run.
         let precision = config.as_ref().map(|config| config.training.precision);
-        let classifier = classifier.in_precision(Precision::of(precision.unwrap_or_default()))?;
+        let classifier =
+            classifier.in_precision(Precision::of(precision.unwrap_or_default(), device))?;
         let wanted = config.as_ref().map(|config| config.model.max_length);
         let wanted = wanted.or_else(|| tokenizer.max_length());
         let positions = classifier.config().max_length();

@@ -84,12 +84,12 @@ impl ReadyModel {
         } else {
             make(config, inputs, device)?
         };
-        let precision = Precision::of(config.training.precision);
+        let precision = Precision::of(config.training.precision, device);
         let classifier = classifier.in_precision(precision)?;
         tracing::info!(
             "{} threads, products in {}",
             rayon::current_num_threads(),
-            precision.describe()
+            precision.describe(device)
         );
         let max_length = fitting_length(config.model.max_length, classifier.config().max_length());
         tracing::info!(
@@ -148,7 +148,7 @@ impl ReadyModel {
     /// A device without kernels.
     pub fn into_start(self) -> Result<ModelStart> {
         let parameters = self.classifier.parameters();
-        let values = raw::read::<f32>(parameters.state())?[..parameters.n_elements()].to_vec();
+        let values = raw::read::<f32>(&parameters.flat()?)?.to_vec();
         Ok(ModelStart {
             shape: self.classifier.config().clone(),
             n_classes: self.classifier.n_classes(),
@@ -182,8 +182,8 @@ impl ModelStart {
         let shape = self.shape.clone();
         let classifier = Classifier::zeros(shape, self.n_classes, Use::Training, &self.device)?;
         let classifier = classifier.in_precision(self.precision)?;
-        raw::update(classifier.parameters().state(), |state| {
-            state[..self.values.len()].copy_from_slice(&self.values);
+        raw::update(&classifier.parameters().flat()?, |values| {
+            values.copy_from_slice(&self.values);
         })?;
         classifier.parameters().initialize(seed, &self.loaded)?;
         Ok(ReadyModel {

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::config::TrainingConfig;
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
+use crate::nn::kernels::{Arriving, DeviceAdamW, Kernels, Piece, StepFactors};
 use crate::nn::{Decay, Gradients, Parameters, Rows, raw};
 use crate::train::states::{States, unusable};
 
@@ -26,6 +28,30 @@ pub struct AdamW {
     max_grad_norm: f64,
     segments: Vec<Segment>,
     n_steps: i32,
+    /// What a device needs, made at the first step.
+    on_device: Option<DeviceAdamW>,
+}
+
+/// The norm of a step's gradients.
+#[derive(Debug)]
+pub enum GradientNorm {
+    /// It is known.
+    Known(f64),
+    /// One f64 that a device has yet to say.
+    Arriving(Arriving),
+}
+
+impl GradientNorm {
+    /// The number; the step that it is of is waited for.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub fn wait(self) -> Result<f64> {
+        match self {
+            Self::Known(norm) => Ok(norm),
+            Self::Arriving(norm) => Ok(raw::read::<f64>(&norm.wait()?)?[0]),
+        }
+    }
 }
 
 impl AdamW {
@@ -56,6 +82,7 @@ impl AdamW {
             max_grad_norm: config.max_grad_norm,
             segments,
             n_steps: 0,
+            on_device: None,
         }
     }
 
@@ -70,12 +97,16 @@ impl AdamW {
         parameters: &Parameters,
         grads: &Gradients,
         learning_rate: f64,
-    ) -> Result<f64> {
+    ) -> Result<GradientNorm> {
+        if let Some(kernels) = Kernels::of(parameters.state()) {
+            let norm = self.step_by(kernels, parameters, grads, learning_rate)?;
+            return Ok(GradientNorm::Arriving(Arriving::of(&norm)?));
+        }
         self.list_trained_rows(grads);
         let gradients = raw::read::<f32>(grads.flat()?)?;
         let norm = self.norm(&gradients);
         if !norm.is_finite() {
-            return Ok(norm);
+            return Ok(GradientNorm::Known(norm));
         }
         self.n_steps += 1;
         // The small number is torch.nn.utils.clip_grad_norm_'s.
@@ -127,7 +158,52 @@ impl AdamW {
                     });
                 });
         })?;
-        Ok(norm)
+        Ok(GradientNorm::Known(norm))
+    }
+
+    /// [`AdamW::step`] where there are kernels, with every row of a table: where gradient and
+    /// moments are 0, only the decay is left.
+    fn step_by(
+        &mut self,
+        kernels: Kernels,
+        parameters: &Parameters,
+        grads: &Gradients,
+        learning_rate: f64,
+    ) -> Result<Tensor> {
+        let on_device = match &mut self.on_device {
+            Some(on_device) => on_device,
+            none => {
+                // Who goes on from a checkpoint without kernels must leave out none.
+                let tables = self.segments.iter_mut();
+                for rows in tables.filter_map(|segment| segment.trained_rows.as_mut()) {
+                    rows.fill(true);
+                }
+                let ends = self.segments.iter().map(|segment| segment.end);
+                let starts = std::iter::once(0).chain(ends);
+                let trained = starts.zip(&self.segments).filter(|(_, s)| s.share > 0.0);
+                let pieces: Vec<Piece> = trained
+                    .map(|(start, segment)| Piece {
+                        start,
+                        length: segment.end - start,
+                        decays: segment.decay == Decay::Yes,
+                        share: segment.share as f32,
+                    })
+                    .collect();
+                none.insert(DeviceAdamW::new(kernels, parameters.state(), &pieces)?)
+            }
+        };
+        self.n_steps += 1;
+        let factors = StepFactors {
+            max_grad_norm: self.max_grad_norm,
+            learning_rate,
+            weight_decay: self.weight_decay,
+            first_correction: 1.0 - self.beta1.powi(self.n_steps),
+            second_correction: (1.0 - self.beta2.powi(self.n_steps)).sqrt() as f32,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            epsilon: self.epsilon as f32,
+        };
+        on_device.step(parameters.state(), grads.flat()?, &factors)
     }
 
     /// Keeps what is not in the parameters' storage: the number of steps (4 bytes, little-endian),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::config::MetricConfig;
 use crate::config::metric::{Direction, Metric, metric_names};
 use crate::data::{ExampleIndex, TokenizedDataset};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::metrics::{
     Counted, Interval, MetricValue, Resampling, Scores, argmax, bootstrap, softmax_f64,
 };
@@ -190,13 +190,37 @@ pub fn run_model(
     mut watch: impl FnMut(&[ExampleIndex], &Tensor, &[f32]) -> Result<()>,
 ) -> Result<()> {
     let loss = CrossEntropy::default();
-    for batch in data.batches_by_length(indices, EVALUATION_BATCH) {
-        let batch = data.batch(&batch, model.config().type_vocab_size, model.device())?;
-        let logits = model.forward(&batch, &mut Saved::evaluation())?;
-        let losses = loss.losses(&logits, &batch.labels)?;
+    for indices in data.batches_by_length(indices, EVALUATION_BATCH) {
+        let pass = || {
+            let batch = data.batch(&indices, model.config().type_vocab_size, model.device())?;
+            let logits = model.forward(&batch, &mut Saved::evaluation())?;
+            let losses = loss.losses(&logits, &batch.labels)?;
+            Ok((batch, logits, losses))
+        };
+        let done = pass().map_err(|error| naming_batch(error, data, &indices));
+        let (batch, logits, losses) = done?;
         watch(&batch.example_indices, &logits, &raw::read::<f32>(&losses)?)?;
     }
     Ok(())
+}
+
+/// Where a GPU has too little memory for a batch, says for which; other errors stay as they are.
+pub(super) fn naming_batch(
+    error: Error,
+    data: &TokenizedDataset,
+    indices: &[ExampleIndex],
+) -> Error {
+    if error.kind() != ErrorKind::DeviceMemory {
+        return error;
+    }
+    let longest = indices.iter().map(|index| data.length(*index)).max();
+    let message = format!(
+        "the GPU has too little memory for a batch of {} examples, the longest of {} tokens",
+        indices.len(),
+        longest.unwrap_or(0)
+    );
+    let hint = "lower `training.batch_size` (and raise `training.gradient_accumulation_steps` as much, which leaves the result as it is) or `model.max_length`";
+    Error::new(ErrorKind::DeviceMemory, Problem::new(message).hint(hint))
 }
 
 /// What the model says of the examples at `indices`, in their order. `progress` hears of each

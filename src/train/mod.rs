@@ -12,10 +12,11 @@ mod states;
 
 use std::ops::ControlFlow;
 
-pub use adamw::AdamW;
+pub use adamw::{AdamW, GradientNorm};
 pub use callback::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
 pub use checkpoints::{Checkpoint, Checkpoints, Origin, read_checkpoint};
 pub use early_stopping::EarlyStopping;
+use evaluate::naming_batch;
 pub use evaluate::{MetricSet, Predictions, StageMetrics, predict, run_model};
 pub use rates::{FreezeProblem, learning_rate_shares};
 pub use schedule::Schedule;
@@ -26,6 +27,7 @@ use crate::config::{Record, TrainingConfig};
 use crate::data::{Dataset, ExampleIndex, Subset, TokenizedDataset};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::model::Classifier;
+use crate::nn::kernels::Arriving;
 use crate::nn::{CrossEntropy, DropoutKey, Gradients, Saved, raw};
 use crate::random::{Purpose, Stream};
 use state::Best;
@@ -121,29 +123,19 @@ pub fn train(
                 break;
             }
             let learning_rate = schedule.learning_rate(state.at.step);
-            let loss = forward_backward(model, training, &grads, state.at, examples, callbacks)?;
+            let batches = forward_backward(model, training, &grads, state.at, examples)?;
             let parameters = model.parameters();
             let grad_norm = state.optimizer.step(parameters, &grads, learning_rate)?;
-            if !loss.is_finite() || !grad_norm.is_finite() {
-                return Err(not_finite(
-                    training,
-                    state.at.step,
-                    examples,
-                    loss,
-                    grad_norm,
-                ));
-            }
             state.at.end_step();
-            let end = StepEnd {
+            let done = Step {
                 epoch,
-                step: state.at.step,
-                n_examples: examples.len(),
-                n_tokens: examples.iter().map(|i| training.tokens.length(*i)).sum(),
-                loss,
+                number: state.at.step,
+                examples,
+                batches,
                 learning_rate,
                 grad_norm,
             };
-            state.at.is_stopping |= tell(callbacks, |c| c.on_batch_end(&end))?.is_break();
+            state.at.is_stopping |= done.tell(training, callbacks)?.is_break();
             checkpoints.after_step(model, &state, callbacks)?;
         }
         if training.record == Some(Record::EpochEnd) {
@@ -172,26 +164,82 @@ pub fn train(
     Ok(state.outcome())
 }
 
-/// Adds up the gradients of the (weighted) mean loss of the examples of the optimizer step that
-/// comes `at` this position, batch by batch; returns that mean loss.
-fn forward_backward(
+/// What was done in one optimizer step; a device may still be at it.
+struct Step<'a> {
+    epoch: usize,
+    /// The steps so far, with this one.
+    number: usize,
+    examples: &'a [ExampleIndex],
+    batches: Vec<Batch<'a>>,
+    learning_rate: f64,
+    grad_norm: GradientNorm,
+}
+
+/// One forward pass in training.
+struct Batch<'a> {
+    indices: &'a [ExampleIndex],
+    /// (B, C).
+    logits: Arriving,
+    /// (B).
+    losses: Arriving,
+}
+
+impl Step<'_> {
+    /// Tells every watcher of the batches' logits and of the step's end; an error if the loss or
+    /// the gradient is not finite.
+    fn tell(
+        self,
+        training: &Training<'_>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<ControlFlow<()>> {
+        let grad_norm = self.grad_norm.wait()?;
+        let mut loss = 0.0;
+        for batch in self.batches {
+            let (logits, losses) = (batch.logits.wait()?, batch.losses.wait()?);
+            let losses = raw::read::<f32>(&losses)?;
+            loss += losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
+            // A watcher that asks to stop is heard at the end of the step.
+            let _ = tell(callbacks, |c| {
+                let pass = LogitsPass::Training;
+                c.on_logits(pass, self.epoch, batch.indices, &logits)
+            })?;
+        }
+        loss /= total_weight(training, self.examples);
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            let step = self.number - 1;
+            return Err(not_finite(training, step, self.examples, loss, grad_norm));
+        }
+        let lengths = self.examples.iter().map(|i| training.tokens.length(*i));
+        let end = StepEnd {
+            epoch: self.epoch,
+            step: self.number,
+            n_examples: self.examples.len(),
+            n_tokens: lengths.sum(),
+            loss,
+            learning_rate: self.learning_rate,
+            grad_norm,
+        };
+        tell(callbacks, |c| c.on_batch_end(&end))
+    }
+}
+
+/// Adds up the gradients of the (weighted) mean loss of one optimizer step's examples, batch by
+/// batch, for the step that comes `at` this position.
+fn forward_backward<'a>(
     model: &Classifier,
     training: &Training<'_>,
     grads: &Gradients,
     at: Position,
-    examples: &[ExampleIndex],
-    callbacks: &mut [&mut dyn Callback],
-) -> Result<f64> {
+    examples: &'a [ExampleIndex],
+) -> Result<Vec<Batch<'a>>> {
     let first_batch = at.step_in_epoch * training.config.gradient_accumulation_steps;
     grads.clear()?;
-    let labels = examples.iter().map(|index| training.tokens.label(*index));
-    let total_weight: f64 = labels.map(|y| f64::from(training.loss.weight(y))).sum();
-    let mut loss = 0.0;
-    for (i, indices) in examples.chunks(training.config.batch_size).enumerate() {
+    let scale = 1.0 / total_weight(training, examples) as f32;
+    let batches = examples.chunks(training.config.batch_size).enumerate();
+    let pass = |(i, indices): (usize, &'a [ExampleIndex])| {
         let n_token_types = model.config().type_vocab_size;
-        let batch = training
-            .tokens
-            .batch(indices, n_token_types, model.device())?;
+        let tokens = training.tokens;
+        let batch = tokens.batch(indices, n_token_types, model.device())?;
         let mut saved = Saved::training(Some(DropoutKey {
             seed: training.seed,
             epoch: at.epoch as u32,
@@ -199,17 +247,23 @@ fn forward_backward(
         }));
         let logits = model.forward(&batch, &mut saved)?;
         let losses = training.loss.losses(&logits, &batch.labels)?;
-        let scale = 1.0 / total_weight as f32;
         let d_logits = training.loss.backward(&logits, &batch.labels, scale)?;
         model.backward(&d_logits, &batch, &mut saved, grads)?;
-        let losses = raw::read::<f32>(&losses)?;
-        loss += losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
-        // A watcher that asks to stop is heard at the end of the step.
-        let _ = tell(callbacks, |c| {
-            c.on_logits(LogitsPass::Training, at.epoch, indices, &logits)
-        })?;
-    }
-    Ok(loss / total_weight)
+        Ok(Batch {
+            indices,
+            logits: Arriving::of(&logits)?,
+            losses: Arriving::of(&losses)?,
+        })
+    };
+    batches
+        .map(|batch| pass(batch).map_err(|error| naming_batch(error, training.tokens, batch.1)))
+        .collect()
+}
+
+/// The sum of the examples' weights in a mean.
+fn total_weight(training: &Training<'_>, examples: &[ExampleIndex]) -> f64 {
+    let labels = examples.iter().map(|index| training.tokens.label(*index));
+    labels.map(|y| f64::from(training.loss.weight(y))).sum()
 }
 
 /// The pass without dropout over all examples that are recorded, for those who do.

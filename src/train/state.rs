@@ -101,12 +101,12 @@ impl<'a> Best<'a> {
                 Direction::LowerIsBetter => value < best.value,
             });
         if is_better {
-            let parameters = model.parameters();
-            let state = raw::read::<f32>(parameters.state())?;
+            let values = model.parameters().flat()?;
+            let weights = raw::read::<f32>(&values)?.to_vec();
             self.so_far = Some(BestEpoch {
                 epoch,
                 value,
-                weights: state[..parameters.n_elements()].to_vec(),
+                weights,
             });
         }
         Ok(())
@@ -116,8 +116,8 @@ impl<'a> Best<'a> {
         let Some(best) = &self.so_far else {
             return Ok(());
         };
-        raw::update(model.parameters().state(), |state| {
-            state[..best.weights.len()].copy_from_slice(&best.weights);
+        raw::update(&model.parameters().flat()?, |values| {
+            values.copy_from_slice(&best.weights);
         })
     }
 }

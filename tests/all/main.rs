@@ -18,6 +18,7 @@ mod fsio;
 mod fuzz;
 #[cfg(feature = "hub")]
 mod hub;
+mod kernels;
 mod label_errors;
 mod map;
 mod memory_limits;

@@ -3,12 +3,15 @@
 mod autograd;
 mod dropout;
 mod finite_differences;
+mod kernels;
 mod layers;
 mod products;
 mod relative_positions;
 
-use candle_core::{Device, Tensor};
-use enginora_rs::nn::{DropoutKey, Parameters, Use, Vars, raw};
+use std::cell::RefCell;
+
+use candle_core::{DType, Device, Tensor};
+use enginora_rs::nn::{DropoutKey, Parameters, Precision, Use, Vars, raw};
 use enginora_rs::random::{Purpose, Stream};
 
 pub const KEY: DropoutKey = DropoutKey {
@@ -17,20 +20,37 @@ pub const KEY: DropoutKey = DropoutKey {
     step: 11,
 };
 
+thread_local! {
+    static DEVICE: RefCell<Device> = const { RefCell::new(Device::Cpu) };
+}
+
+/// Does `work` with all that is made here on another device than the CPU.
+pub fn on<T>(device: &Device, work: impl FnOnce() -> T) -> T {
+    let before = DEVICE.replace(device.clone());
+    let result = work();
+    DEVICE.set(before);
+    result
+}
+
+fn device() -> Device {
+    DEVICE.with_borrow(Clone::clone)
+}
+
 /// Normal random values; each `name` has its own.
 pub fn normal(name: u32, shape: &[usize]) -> Tensor {
     let stream = Stream::new(1, Purpose::Initialization, name, 0);
     let n_values = shape.iter().product::<usize>() as u64;
     let values = (0..n_values).map(|i| stream.normal_at(i) as f32);
-    Tensor::from_vec(values.collect::<Vec<f32>>(), shape, &Device::Cpu).unwrap()
+    Tensor::from_vec(values.collect::<Vec<f32>>(), shape, &device()).unwrap()
 }
 
 pub fn ids(ids: &[u32]) -> Tensor {
-    Tensor::new(ids, &Device::Cpu).unwrap()
+    Tensor::new(ids, &device()).unwrap()
 }
 
-/// All values of an f32 tensor, in order.
+/// All values of a tensor as f32, in order.
 pub fn values(tensor: &Tensor) -> Vec<f32> {
+    let tensor = tensor.to_dtype(DType::F32).unwrap();
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -38,8 +58,16 @@ pub fn values(tensor: &Tensor) -> Vec<f32> {
 pub fn with_parameters<L>(
     build: impl Fn(&Vars<'_>) -> enginora_rs::error::Result<L>,
 ) -> (Parameters, L) {
-    let parameters = Parameters::declare(&build, Use::Training, &Device::Cpu).unwrap();
-    let layer = build(&parameters.binder().vars()).unwrap();
+    with_parameters_in(Precision::F32, build)
+}
+
+/// As [`with_parameters`], for layers that multiply in `precision`.
+pub fn with_parameters_in<L>(
+    precision: Precision,
+    build: impl Fn(&Vars<'_>) -> enginora_rs::error::Result<L>,
+) -> (Parameters, L) {
+    let parameters = Parameters::declare(&build, Use::Training, &device()).unwrap();
+    let layer = build(&parameters.binder().in_precision(precision).vars()).unwrap();
     for (i, view) in parameters.values().iter().enumerate() {
         let drawn = values(&normal(1000 + i as u32, view.dims()));
         raw::update(view, |values| values.copy_from_slice(&drawn)).unwrap();

@@ -670,6 +670,12 @@ fn the_command_line_explains_itself() {
             "allowed: auto, cpu, cuda",
         ),
         (&["loop", "--config", "absent.yaml"], 66, "absent.yaml"),
+        #[cfg(not(feature = "cuda"))]
+        (
+            &["loop", "--config", "absent.yaml", "--device", "cuda"],
+            2,
+            "cargo build --release --features cuda",
+        ),
     ] {
         let output = project.run(arguments);
         let text = [output.stdout, output.stderr].concat();

@@ -21,9 +21,9 @@ use crate::scratch::Scratch;
 const WORDS: [&str; 8] = ["good", "bad", "film", "plot", "the", "is", "slow", "fun"];
 
 /// Everything that a run needs; the label is whether `good` comes before `bad`.
-struct World {
+pub struct World {
     dataset: Dataset,
-    tokens: TokenizedDataset,
+    pub tokens: TokenizedDataset,
     vocab_size: usize,
     dropout: f64,
     labels: Vec<String>,
@@ -31,7 +31,7 @@ struct World {
 }
 
 impl World {
-    fn new(dropout: f64) -> Self {
+    pub fn new(dropout: f64) -> Self {
         let examples = (0..40_usize)
             .map(|i| {
                 let word = |j: usize| WORDS[(i * 7 + j * j + i * j / 3) % WORDS.len()];
@@ -66,6 +66,10 @@ impl World {
 
     /// Wide enough for products to be shared out among threads.
     fn model(&self) -> Classifier {
+        self.model_on(&Device::Cpu)
+    }
+
+    pub fn model_on(&self, device: &Device) -> Classifier {
         let scratch = ScratchConfig {
             hidden_size: 64,
             intermediate_size: 256,
@@ -74,12 +78,12 @@ impl World {
             ..ScratchConfig::default()
         };
         let config = ModelConfig::scratch(&scratch, self.vocab_size, 64, Task::default()).unwrap();
-        let model = Classifier::zeros(config, 2, Use::Training, &Device::Cpu).unwrap();
+        let model = Classifier::zeros(config, 2, Use::Training, device).unwrap();
         model.parameters().initialize(1, &BTreeSet::new()).unwrap();
         model
     }
 
-    fn train(
+    pub fn train(
         &self,
         model: &Classifier,
         config: &TrainingConfig,
@@ -120,7 +124,7 @@ impl World {
     }
 }
 
-fn weights_of(model: &Classifier) -> Vec<f32> {
+pub fn weights_of(model: &Classifier) -> Vec<f32> {
     let parameters = model.parameters();
     let state = raw::read::<f32>(parameters.state()).unwrap();
     state[..parameters.n_elements()].to_vec()
@@ -130,7 +134,7 @@ fn bits(weights: &[f32]) -> Vec<u32> {
     weights.iter().map(|w| w.to_bits()).collect()
 }
 
-fn config() -> TrainingConfig {
+pub fn config() -> TrainingConfig {
     TrainingConfig {
         batch_size: 8,
         epochs: 2,

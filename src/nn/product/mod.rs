@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use candle_core::Device;
 use half::bf16;
 use rayon::prelude::*;
 
@@ -42,18 +43,21 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// What the config asks for on this machine.
-    pub fn of(config: PrecisionConfig) -> Self {
+    /// What the config asks for on this machine; every GPU that has kernels is fast in bf16.
+    pub fn of(config: PrecisionConfig, device: &Device) -> Self {
         match config {
             PrecisionConfig::Bf16 => Self::Bf16,
+            PrecisionConfig::Auto if device.is_cuda() => Self::Bf16,
             PrecisionConfig::Auto if has_bf16_products() => Self::Bf16,
             PrecisionConfig::Auto | PrecisionConfig::F32 => Self::F32,
         }
     }
 
     /// What products in it are computed with on this machine, in words.
-    pub fn describe(self) -> &'static str {
+    pub fn describe(self, device: &Device) -> &'static str {
         match self {
+            Self::F32 if device.is_cuda() => "f32, factors rounded to TF32",
+            Self::Bf16 if device.is_cuda() => "bf16, on the GPU",
             Self::F32 => "f32",
             Self::Bf16 if has_bf16_products() => "bf16, on AMX",
             Self::Bf16 => "bf16, rounded to it and multiplied as f32, which is slow",

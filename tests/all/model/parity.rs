@@ -206,6 +206,7 @@ fn twenty_steps_of_adamw_are_those_of_pytorch() {
             let loss = loss_and_gradients(&model, &expected, &gradients);
             let rate = schedule.learning_rate(step);
             let norm = optimizer.step(parameters, &gradients, rate).unwrap();
+            let norm = norm.wait().unwrap();
             let what = format!("{name}, step {step}");
             assert!((loss - losses[step]).abs() <= 1e-4, "{what}: loss {loss}");
             assert!(

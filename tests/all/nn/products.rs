@@ -83,14 +83,15 @@ fn products_are_the_sums_of_products_in_every_layout_and_precision() {
                     let what = format!("{a_name} {b_name}, {m} x {k} x {n}, {precision:?}");
                     let plain = exact([a, b], precision, |_, _| 0.0);
                     let f32 = Precision::F32;
-                    let got = raw::product(a, b, Start::Zeros, precision, f32).unwrap();
+                    let got = raw::product(a, b, None, precision, f32).unwrap();
                     assert_products(&what, &got, &plain, 1e-6);
 
                     let with_bias = exact([a, b], precision, |_, j| f64::from(bias[j]));
-                    let start = Start::Row(&bias);
-                    let got = raw::product(a, b, start, precision, f32).unwrap();
+                    let row = Tensor::from_slice(&bias, n, &Device::Cpu).unwrap();
+                    let row = Some(&row);
+                    let got = raw::product(a, b, row, precision, f32).unwrap();
                     assert_products(&format!("{what}, bias"), &got, &with_bias, 1e-6);
-                    let compact = raw::product(a, b, start, precision, Precision::Bf16).unwrap();
+                    let compact = raw::product(a, b, row, precision, Precision::Bf16).unwrap();
                     assert_eq!(compact.dtype(), DType::BF16);
                     // Half of the last of 8 bits.
                     assert_products(&format!("{what}, stored"), &compact, &with_bias, 4e-3);
@@ -124,7 +125,7 @@ fn factors_of_bf16_are_taken_as_they_are() {
         for (a, b) in [(&a, &b), (&a_transposed, &b), (&a, &b_transposed)] {
             let expected = exact([a, b], Precision::Bf16, |_, _| 0.0);
             for precision in [Precision::F32, Precision::Bf16] {
-                let got = raw::product(a, b, Start::Zeros, precision, Precision::F32).unwrap();
+                let got = raw::product(a, b, None, precision, Precision::F32).unwrap();
                 assert_products(&format!("{m} x {k} x {n}"), &got, &expected, 1e-6);
             }
         }
@@ -156,7 +157,7 @@ fn neither_the_number_of_threads_nor_the_other_rows_change_a_bit_of_a_bf16_produ
         let (bf16, f32) = (Precision::Bf16, Precision::F32);
         pool.build()
             .unwrap()
-            .install(|| values(&raw::product(a, &b, Start::Zeros, bf16, f32).unwrap()))
+            .install(|| values(&raw::product(a, &b, None, bf16, f32).unwrap()))
     };
     let one = product(&a, 1);
     for n_threads in [2, 3, 16] {

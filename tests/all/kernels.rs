@@ -1,0 +1,212 @@
+//! Training on CUDA kernels: on the CPU, thread by thread, or on a GPU. See `nn/kernels.rs`.
+
+use std::ops::ControlFlow;
+
+use candle_core::Device;
+use enginora_rs::config::TrainingConfig;
+use enginora_rs::error::Result;
+use enginora_rs::nn::kernels::Emulator;
+use enginora_rs::nn::{CrossEntropy, DropoutKey, Precision, Saved, raw};
+use enginora_rs::train::{Callback, StepEnd};
+
+use crate::train::{World, config, weights_of};
+
+/// Where kernels run.
+pub enum Backend {
+    /// On the CPU, for a block's threads taking turns in some order.
+    Emulated(Emulator),
+    /// On a GPU.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "there is none"))]
+    Gpu(Device),
+}
+
+impl Backend {
+    /// Does `work` on tensors that are there.
+    pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Emulated(emulator) => emulator.run(work),
+            Self::Gpu(device) => crate::nn::on(device, work),
+        }
+    }
+
+    /// Makes tensors there.
+    pub fn making<T>(&self, work: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Emulated(_) => work(),
+            Self::Gpu(device) => crate::nn::on(device, work),
+        }
+    }
+
+    /// What must give the same bytes.
+    pub fn repetitions(&self) -> Vec<Self> {
+        match self {
+            Self::Emulated(emulator) => (1..Emulator::N_ORDERS)
+                .map(|order| Self::Emulated(emulator.in_order(order)))
+                .collect(),
+            Self::Gpu(device) => vec![Self::Gpu(device.clone())],
+        }
+    }
+
+    fn device(&self) -> &Device {
+        match self {
+            Self::Emulated(_) => &Device::Cpu,
+            Self::Gpu(device) => device,
+        }
+    }
+}
+
+/// The kernels that `tests/cuda/emulate.sh` compiled.
+pub fn emulated() -> Backend {
+    let library = std::env::var_os("ENGINORA_EMULATED_KERNELS");
+    let library = library.expect("ENGINORA_EMULATED_KERNELS names the library");
+    Backend::Emulated(Emulator::open(library.as_ref()).unwrap())
+}
+
+/// The first GPU.
+#[cfg(feature = "cuda")]
+pub fn gpu() -> Backend {
+    Backend::Gpu(enginora_rs::nn::kernels::open(0).unwrap())
+}
+
+/// The losses that it is told.
+#[derive(Default)]
+struct Losses(Vec<f64>);
+
+impl Callback for Losses {
+    fn on_batch_end(&mut self, step: &StepEnd) -> Result<ControlFlow<()>> {
+        assert_eq!(step.step, self.0.len() + 1);
+        self.0.push(step.loss);
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// All gradients of the first batch, by parameter.
+fn gradients(world: &World, device: &Device, precision: Precision) -> Vec<Vec<f32>> {
+    let model = world.model_on(device).in_precision(precision).unwrap();
+    let indices: Vec<u32> = (0..8).collect();
+    let batch = world.tokens.batch(&indices, 2, device).unwrap();
+    let mut saved = Saved::training(Some(DropoutKey {
+        seed: 5,
+        epoch: 1,
+        step: 2,
+    }));
+    let grads = model.parameters().gradients().unwrap();
+    let logits = model.forward(&batch, &mut saved).unwrap();
+    let loss = CrossEntropy::default();
+    let d_logits = loss.backward(&logits, &batch.labels, 0.125).unwrap();
+    model
+        .backward(&d_logits, &batch, &mut saved, &grads)
+        .unwrap();
+    let values = grads.values().unwrap().iter();
+    values
+        .map(|g| raw::read::<f32>(g).unwrap().to_vec())
+        .collect()
+}
+
+/// The losses of all steps, and the weights at the end.
+fn training(world: &World, device: &Device, config: &TrainingConfig) -> (Vec<f64>, Vec<f32>) {
+    let model = world.model_on(device);
+    let mut losses = Losses::default();
+    world
+        .train(&model, config, 5, None, &mut [&mut losses])
+        .unwrap();
+    (losses.0, weights_of(&model))
+}
+
+fn check_gradients(backend: &Backend) {
+    let world = World::new(0.1);
+    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 3e-2)] {
+        let expected = gradients(&world, &Device::Cpu, precision);
+        let got = backend.run(|| gradients(&world, backend.device(), precision));
+        let model = world.model_on(&Device::Cpu);
+        let largest = expected
+            .iter()
+            .flatten()
+            .fold(0.0_f32, |max, g| max.max(g.abs()));
+        for ((spec, got), expected) in model.parameters().specs().iter().zip(&got).zip(&expected) {
+            let of_this = expected.iter().fold(0.0_f32, |max, g| max.max(g.abs()));
+            // A key's bias has no gradient but what rounding leaves.
+            let scale = of_this.max(1e-3 * largest);
+            for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+                assert!(
+                    (got - expected).abs() <= tolerance * scale,
+                    "{precision:?} {}: gradient {i} is {got}, expected {expected}; the largest is {of_this}",
+                    spec.name
+                );
+            }
+        }
+    }
+}
+
+fn check_training(backend: &Backend) {
+    let world = World::new(0.1);
+    let config = TrainingConfig {
+        gradient_accumulation_steps: 2,
+        batch_size: 4,
+        ..config()
+    };
+    let (expected, _) = training(&world, &Device::Cpu, &config);
+    let (losses, weights) = backend.run(|| training(&world, backend.device(), &config));
+    assert_eq!(losses.len(), expected.len());
+    for (step, (got, expected)) in losses.iter().zip(&expected).enumerate() {
+        assert!(
+            (got - expected).abs() < 1e-3,
+            "the loss of step {step} is {got}, expected {expected}"
+        );
+    }
+    for again in backend.repetitions() {
+        let (_, second) = again.run(|| training(&world, again.device(), &config));
+        let bits = |w: &[f32]| w.iter().map(|w| w.to_bits()).collect::<Vec<_>>();
+        assert!(bits(&weights) == bits(&second), "other bytes");
+    }
+}
+
+#[test]
+#[ignore = "needs the kernels compiled for the CPU: tests/cuda/emulate.sh"]
+fn emulated_gradients_of_a_whole_model_are_those_of_the_cpu() {
+    check_gradients(&emulated());
+}
+
+#[test]
+#[ignore = "needs the kernels compiled for the CPU: tests/cuda/emulate.sh"]
+fn emulated_training_has_the_losses_of_the_cpu_and_the_same_bytes_in_every_order_of_threads() {
+    check_training(&emulated());
+}
+
+#[cfg(feature = "cuda")]
+mod gpu_tests {
+    use super::*;
+    use enginora_rs::error::ErrorKind;
+    use enginora_rs::nn::{Initialization, Parameters, Use};
+
+    #[test]
+    #[ignore = "tells tests/cuda/run-all.sh whether there is a GPU"]
+    fn gpu_can_be_opened() {
+        if let Err(error) = enginora_rs::nn::kernels::open(0) {
+            panic!("no GPU: {error}");
+        }
+    }
+
+    #[test]
+    #[ignore = "needs a GPU: tests/cuda/run-all.sh"]
+    fn gpu_gradients_of_a_whole_model_are_those_of_the_cpu() {
+        check_gradients(&gpu());
+    }
+
+    #[test]
+    #[ignore = "needs a GPU: tests/cuda/run-all.sh"]
+    fn gpu_training_has_the_losses_of_the_cpu_and_the_same_bytes_twice() {
+        check_training(&gpu());
+    }
+
+    #[test]
+    #[ignore = "needs a GPU: tests/cuda/run-all.sh"]
+    fn gpu_memory_that_is_too_little_is_said() {
+        let backend = gpu();
+        let huge = |vars: &enginora_rs::nn::Vars<'_>| {
+            vars.table("weight", [1 << 20, 1 << 18], Initialization::Zeros)
+        };
+        let error = Parameters::declare(huge, Use::Training, backend.device()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeviceMemory, "{error}");
+    }
+}
