@@ -12,8 +12,15 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub struct Sequences {
     cu_seqlens: Vec<u32>,
-    /// What was made of them for a device, by a key of the maker's.
-    remembered: Arc<Mutex<Vec<([usize; 3], Tensor)>>>,
+    remembered: Arc<Mutex<Vec<Remembered>>>,
+}
+
+/// What was made of some sequences for a device.
+#[derive(Debug)]
+struct Remembered {
+    /// The maker's.
+    key: [usize; 3],
+    tensor: Tensor,
 }
 
 impl PartialEq for Sequences {
@@ -99,11 +106,14 @@ impl Sequences {
             .remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, tensor)) = remembered.iter().find(|(k, _)| *k == key) {
-            return Ok(tensor.clone());
+        if let Some(found) = remembered.iter().find(|entry| entry.key == key) {
+            return Ok(found.tensor.clone());
         }
         let tensor = make()?;
-        remembered.push((key, tensor.clone()));
+        remembered.push(Remembered {
+            key,
+            tensor: tensor.clone(),
+        });
         Ok(tensor)
     }
 

@@ -40,7 +40,9 @@ impl EmbeddingSum {
     /// without kernels.
     pub fn forward(&self, ids: &[&Tensor], saved: &mut Saved) -> Result<Tensor> {
         if let Some(kernels) = Kernels::of(self.tables[0].value()) {
-            ids.iter().for_each(|ids| saved.push(ids));
+            for ids in ids {
+                saved.push(ids);
+            }
             let tables = self.tables.iter().map(Parameter::value);
             let tables: Vec<_> = tables.zip(ids.iter().copied()).collect();
             return kernels.embedding_forward(&tables);

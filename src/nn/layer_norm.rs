@@ -127,7 +127,7 @@ impl LayerNorm {
         );
         let made =
             kernels.norm_forward(x, residual, masks, parameters, self.epsilon, self.stored)?;
-        saved.push(&made.normalized);
+        saved.push(&made.rows);
         saved.push(&made.inverse_std);
         Ok(made.y)
     }

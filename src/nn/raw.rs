@@ -64,13 +64,12 @@ pub fn read<T: WithDType>(tensor: &Tensor) -> Result<Slice<'_, T>> {
     let Some((start, end)) = layout.contiguous_offsets() else {
         return Err(Error::internal("a tensor that should be contiguous is not"));
     };
-    match &*storage {
-        Storage::Cpu(values) => values.as_slice::<T>()?,
-        _ => {
-            drop(storage);
-            return Ok(Slice(Held::Copy(device::read(tensor)?)));
-        }
-    };
+    if let Storage::Cpu(values) = &*storage {
+        values.as_slice::<T>()?;
+    } else {
+        drop(storage);
+        return Ok(Slice(Held::Copy(device::read(tensor)?)));
+    }
     Ok(Slice(Held::Storage(storage, start..end)))
 }
 

@@ -16,7 +16,6 @@ pub enum Backend {
     /// On the CPU, for a block's threads taking turns in some order.
     Emulated(Emulator),
     /// On a GPU.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "there is none"))]
     Gpu(Device),
 }
 

@@ -30,9 +30,9 @@ impl Cut {
             };
         }
         let (rows, columns, kernels) = match head_width {
-            ..=32 => (4, 2, kernels!(2)),
-            ..=64 => (4, 4, kernels!(4)),
-            ..=WIDEST_HEAD => (2, 8, kernels!(8)),
+            0..=32 => (4, 2, kernels!(2)),
+            33..=64 => (4, 4, kernels!(4)),
+            65..=WIDEST_HEAD => (2, 8, kernels!(8)),
             _ => {
                 let message = format!(
                     "attention heads of {head_width} features have no CUDA kernels; they may have up to {WIDEST_HEAD}"

@@ -7,7 +7,7 @@ use crate::error::Result;
 
 impl Kernels {
     /// logits (B, C), labels (B), class weights (C) if there are any -> losses (B).
-    pub fn cross_entropy_forward(
+    pub(crate) fn cross_entropy_forward(
         &self,
         logits: &Tensor,
         labels: &Tensor,
@@ -29,7 +29,7 @@ impl Kernels {
     }
 
     /// The gradient of `scale` times the sum of the losses, (B, C).
-    pub fn cross_entropy_backward(
+    pub(crate) fn cross_entropy_backward(
         &self,
         logits: &Tensor,
         labels: &Tensor,

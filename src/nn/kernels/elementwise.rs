@@ -21,7 +21,7 @@ impl Activation {
 
 impl Kernels {
     /// x += bias in place, then the activation's values of it; both (T, N).
-    pub fn bias_activation(
+    pub(crate) fn bias_activation(
         &self,
         activation: Activation,
         x: &Tensor,
@@ -41,7 +41,7 @@ impl Kernels {
     }
 
     /// The gradient before the activation from that after it and from what went in.
-    pub fn activation_backward(
+    pub(crate) fn activation_backward(
         &self,
         activation: Activation,
         dy: &Tensor,
@@ -60,7 +60,7 @@ impl Kernels {
     }
 
     /// x (T, 2 I) -> y (T, I), see [`crate::nn::Gate`].
-    pub fn gate_forward(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn gate_forward(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
         let (n_rows, width) = (x.dim(0)?, x.dim(1)? / 2);
         let y = self.empty(&[n_rows, width], DType::F32)?;
         self.call("gate_forward")
@@ -74,7 +74,12 @@ impl Kernels {
     }
 
     /// dy (T, I), x (T, 2 I) -> dx (T, 2 I).
-    pub fn gate_backward(&self, activation: Activation, dy: &Tensor, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn gate_backward(
+        &self,
+        activation: Activation,
+        dy: &Tensor,
+        x: &Tensor,
+    ) -> Result<Tensor> {
         let (n_rows, width) = dy.dims2()?;
         let dx = self.empty(x.dims(), DType::F32)?;
         self.call("gate_backward")
@@ -100,15 +105,8 @@ impl Kernels {
         Ok(y)
     }
 
-    /// The same values, stored otherwise.
-    pub fn convert(&self, x: &Tensor, stored: Precision) -> Result<Tensor> {
-        let y = self.output(x.dims(), stored)?;
-        self.copy(x, &y)?;
-        Ok(y)
-    }
-
     /// Matrices of as many columns each, one below the other.
-    pub fn stack(&self, parts: &[&Tensor], stored: Precision) -> Result<Tensor> {
+    pub(crate) fn stack(&self, parts: &[&Tensor], stored: Precision) -> Result<Tensor> {
         let n_rows = parts.iter().map(|part| part.dims()[0]).sum();
         let mut shape = parts[0].dims().to_vec();
         shape[0] = n_rows;
@@ -123,7 +121,7 @@ impl Kernels {
     }
 
     /// Makes the values of `to` those of `from`.
-    pub fn copy(&self, from: &Tensor, to: &Tensor) -> Result<()> {
+    pub(crate) fn copy(&self, from: &Tensor, to: &Tensor) -> Result<()> {
         self.call("convert")
             .values(from)
             .values(to)
@@ -132,7 +130,7 @@ impl Kernels {
     }
 
     /// destination += source.
-    pub fn add(&self, destination: &Tensor, source: &Tensor) -> Result<()> {
+    pub(crate) fn add(&self, destination: &Tensor, source: &Tensor) -> Result<()> {
         self.call("add")
             .pointer(destination)
             .values(source)
@@ -141,7 +139,7 @@ impl Kernels {
     }
 
     /// Adds a row (N) to each row of y (T, N).
-    pub fn add_row(&self, y: &Tensor, row: &Tensor) -> Result<()> {
+    pub(crate) fn add_row(&self, y: &Tensor, row: &Tensor) -> Result<()> {
         self.call("add_row")
             .values(y)
             .pointer(row)
@@ -151,7 +149,7 @@ impl Kernels {
     }
 
     /// Makes all values of f32 `value`.
-    pub fn fill(&self, destination: &Tensor, value: f32) -> Result<()> {
+    pub(crate) fn fill(&self, destination: &Tensor, value: f32) -> Result<()> {
         self.call("fill")
             .pointer(destination)
             .f32(value)
@@ -160,7 +158,7 @@ impl Kernels {
     }
 
     /// x + number, u32.
-    pub fn add_number(&self, x: &Tensor, number: u32) -> Result<Tensor> {
+    pub(crate) fn add_number(&self, x: &Tensor, number: u32) -> Result<Tensor> {
         let y = self.empty(x.dims(), DType::U32)?;
         self.call("add_number")
             .pointer(x)

@@ -10,7 +10,7 @@ const TOKENS_PER_CHUNK: usize = 128;
 
 impl Kernels {
     /// The sum of the rows of (V, D) tables that the ids (T) of each name, (T, D).
-    pub fn embedding_forward(&self, tables: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
+    pub(crate) fn embedding_forward(&self, tables: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
         let (n_tokens, width) = (tables[0].1.elem_count(), tables[0].0.dim(1)?);
         let y = self.empty(&[n_tokens, width], DType::F32)?;
         for (i, (table, ids)) in tables.iter().enumerate() {
@@ -28,7 +28,12 @@ impl Kernels {
     }
 
     /// Adds each row of dy (T, D) to the row of a table's gradient (V, D) that `ids` (T) names.
-    pub fn embedding_backward(&self, gradient: &Tensor, ids: &Tensor, dy: &Tensor) -> Result<()> {
+    pub(crate) fn embedding_backward(
+        &self,
+        gradient: &Tensor,
+        ids: &Tensor,
+        dy: &Tensor,
+    ) -> Result<()> {
         let (n_tokens, width) = dy.dims2()?;
         let sums = self.empty(&[n_tokens, width], DType::F32)?;
         let keys = self.empty(&[n_tokens], DType::U32)?;
@@ -52,12 +57,12 @@ impl Kernels {
     }
 
     /// x (T, D) -> the rows of the first tokens (B, D); `limits` are the (B + 1) sums of lengths.
-    pub fn first_tokens(&self, x: &Tensor, limits: &Tensor) -> Result<Tensor> {
+    pub(crate) fn first_tokens(&self, x: &Tensor, limits: &Tensor) -> Result<Tensor> {
         self.pooled("first_tokens_forward", x, limits)
     }
 
     /// x (T, D) -> the means of each sequence's rows (B, D).
-    pub fn mean_tokens(&self, x: &Tensor, limits: &Tensor) -> Result<Tensor> {
+    pub(crate) fn mean_tokens(&self, x: &Tensor, limits: &Tensor) -> Result<Tensor> {
         self.pooled("mean_tokens_forward", x, limits)
     }
 
@@ -75,7 +80,7 @@ impl Kernels {
     }
 
     /// dy (B, D) -> dx (T, D), 0 at all tokens that are not the first.
-    pub fn first_tokens_backward(
+    pub(crate) fn first_tokens_backward(
         &self,
         dy: &Tensor,
         limits: &Tensor,
@@ -95,7 +100,7 @@ impl Kernels {
     }
 
     /// dy (B, D) -> dx (T, D).
-    pub fn mean_tokens_backward(
+    pub(crate) fn mean_tokens_backward(
         &self,
         dy: &Tensor,
         limits: &Tensor,

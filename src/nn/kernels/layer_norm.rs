@@ -10,7 +10,7 @@ use crate::nn::dropout::Masks;
 /// What a layer norm makes of rows.
 pub(in crate::nn) struct Normalized {
     /// With mean 0 and variance 1, (T, D).
-    pub normalized: Tensor,
+    pub rows: Tensor,
     /// (T, D).
     pub y: Tensor,
     /// 1 / sqrt(var + eps), (T, 1).
@@ -48,7 +48,7 @@ impl Kernels {
             .count(width)
             .launch(Grid::warps(n_rows).with_shared(rows_per_block * width * size_of::<f32>()))?;
         Ok(Normalized {
-            normalized,
+            rows: normalized,
             y,
             inverse_std,
         })

@@ -28,7 +28,7 @@ use candle_core::{DType, Device, Tensor};
 pub(super) use attention::{Tiles, tokens_per_tile};
 pub use device::Arriving;
 pub use emulated::Emulator;
-pub use optimizer::{DeviceAdamW, Piece, StepFactors};
+pub(crate) use optimizer::{DeviceAdamW, Piece, StepFactors};
 
 use crate::error::{Error, Result};
 use crate::nn::Precision;
@@ -45,7 +45,7 @@ pub fn open(number: usize) -> Result<Device> {
 
 /// The kernels for the device that some tensors are on.
 #[derive(Debug, Clone)]
-pub struct Kernels(Backend);
+pub(crate) struct Kernels(Backend);
 
 #[derive(Debug, Clone)]
 enum Backend {
@@ -56,7 +56,7 @@ enum Backend {
 
 impl Kernels {
     /// Those for the device that the tensor is on; none where the CPU's blocks are to be used.
-    pub fn of(tensor: &Tensor) -> Option<Self> {
+    pub(crate) fn of(tensor: &Tensor) -> Option<Self> {
         match tensor.device() {
             #[cfg(feature = "cuda")]
             Device::Cuda(device) => Some(Self(Backend::Cuda(device.clone()))),

@@ -10,7 +10,7 @@ const VALUES_PER_BLOCK: usize = 1 << 14;
 
 /// Some values in a row among all N that belong to one parameter.
 #[derive(Debug, Clone, Copy)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// The number of the first value.
     pub start: usize,
     /// How many they are.
@@ -23,7 +23,7 @@ pub struct Piece {
 
 /// What one step does with every value; see `train::AdamW`.
 #[derive(Debug, Clone, Copy)]
-pub struct StepFactors {
+pub(crate) struct StepFactors {
     /// The largest norm that is not clipped; 0 for no clipping.
     pub max_grad_norm: f64,
     /// The rate, before shares of it.
@@ -44,7 +44,7 @@ pub struct StepFactors {
 
 /// AdamW on a device: which values it changes.
 #[derive(Debug, Clone)]
-pub struct DeviceAdamW {
+pub(crate) struct DeviceAdamW {
     kernels: Kernels,
     /// (P, 4), u32; see `Piece` in optimizer.cu.
     pieces: Tensor,

@@ -41,7 +41,7 @@ pub(super) struct Product {
 
 impl Kernels {
     /// `a b + bias` as a new tensor, see [`raw::product`].
-    pub fn product(
+    pub(crate) fn product(
         &self,
         a: &Tensor,
         b: &Tensor,
@@ -65,7 +65,7 @@ impl Kernels {
     }
 
     /// `destination = start + a b`, see [`raw::product_into`].
-    pub fn product_into(
+    pub(crate) fn product_into(
         &self,
         destination: &Tensor,
         a: &Tensor,

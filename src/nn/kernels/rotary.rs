@@ -8,7 +8,7 @@ use crate::error::Result;
 impl Kernels {
     /// Turns the queries and keys of qkv (T, 3 D) in place, forwards (`direction` 1) or back (-1);
     /// positions (T), cosines and sines of each position's d / 2 angles.
-    pub fn rotary(
+    pub(crate) fn rotary(
         &self,
         qkv: &Tensor,
         positions: &Tensor,

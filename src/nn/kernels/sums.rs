@@ -12,7 +12,7 @@ const COLUMNS_PER_BLOCK: usize = 32;
 
 impl Kernels {
     /// Adds the sums over the rows of x (T, N) to the destination (N).
-    pub fn add_column_sums(&self, destination: &Tensor, x: &Tensor) -> Result<()> {
+    pub(crate) fn add_column_sums(&self, destination: &Tensor, x: &Tensor) -> Result<()> {
         let (n_rows, width) = x.dims2()?;
         let n_chunks = n_rows.div_ceil(ROWS_PER_BLOCK);
         let sums = self.empty(&[n_chunks, width], DType::F32)?;
@@ -28,7 +28,7 @@ impl Kernels {
 
     /// Adds the sums over the rows of dy x and of dy, each (T, N), to the gradients (N) of a layer
     /// norm's weight and of its bias, if it has one.
-    pub fn add_norm_gradients(
+    pub(crate) fn add_norm_gradients(
         &self,
         weight: &Tensor,
         bias: Option<&Tensor>,
