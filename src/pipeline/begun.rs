@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -41,8 +42,13 @@ impl Begun {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn of(config: &Config, inputs: &Inputs, checkpoint: Option<&Path>) -> Result<Self> {
-        let precision = Precision::of(config.training.precision).describe();
+    pub fn of(
+        config: &Config,
+        inputs: &Inputs,
+        checkpoint: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self> {
+        let precision = Precision::of(config.training.precision, device).describe(device);
         let program = [
             ("version", env!("CARGO_PKG_VERSION")),
             ("products in", precision),

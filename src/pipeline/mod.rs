@@ -126,7 +126,7 @@ pub fn run_loop(
     let mut tracking = Tracking::connect(&loaded)?;
     let checkpoint = inputs.model.bring(&loaded.source, console)?;
 
-    let begun = Begun::of(config, &inputs, checkpoint.as_deref())?;
+    let begun = Begun::of(config, &inputs, checkpoint.as_deref(), &device)?;
 
     let model = ReadyModel::prepare(config, &inputs, checkpoint.as_deref(), &device)?;
 
