@@ -88,10 +88,9 @@ impl ConfigOptions {
     fn to_go_on(&self) -> String {
         let settings = self.overrides.iter();
         let settings: String = settings.map(|s| ["--set '", s, "' "].concat()).collect();
-        let folder = self.output_dir.iter();
-        let folder: String = folder
-            .map(|folder| format!("--output-dir {} ", folder.display()))
-            .collect();
+        let folder = self.output_dir.as_ref();
+        let folder = folder.map(|folder| format!("--output-dir {} ", folder.display()));
+        let folder = folder.unwrap_or_default();
         let config = self.config.display();
         format!("`enginora-rs loop --config {config} {settings}{folder}--resume` goes on")
     }
