@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use enginora_rs::error::ErrorKind;
+use enginora_rs::error::{Error, ErrorKind};
 use enginora_rs::train::{Origin, read_checkpoint};
 
 use crate::resume::{longer_project, stopped_after};
@@ -79,7 +79,7 @@ fn no_checkpoint_with_a_wrong_bit_or_a_wrong_length_is_used() {
         };
         fs::write(path, &changed).unwrap();
         let error = read_checkpoint(&newest, &origin).err();
-        let kind = error.as_ref().map(|error| error.kind());
+        let kind = error.as_ref().map(Error::kind);
         let is_found = matches!(kind, Some(ErrorKind::Integrity));
         assert!(is_found, "{} {what}: {error:?}", path.display());
         fs::write(path, bytes).unwrap();

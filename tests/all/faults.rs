@@ -49,7 +49,7 @@ fn files(project: &Project) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     gather(&project.path().join("out"), "", &mut files);
     files.retain(|name, _| {
-        let is_marker = name.starts_with('.') && name.ends_with(".shown");
+        let is_marker = Path::new(name).extension().is_some_and(|e| e == "shown");
         !name.ends_with("run.log") && name != ".lock" && !is_marker
     });
     files

@@ -157,7 +157,7 @@ fn what_cannot_be_predicted_is_refused_before_anything_is_computed() {
     check(
         &["evaluate", "out", "--data", "strange.csv"],
         65,
-        "the evaluation set has the label `3`",
+        "the label `3` is none that the model knows",
     );
     check(
         &["evaluate", "out", "--data", "test.csv", "--metric", "f1"],

@@ -97,7 +97,7 @@ fn kill_until_complete(project: &Project, extra: &[&str], seed: u64, n_kills: us
             draws = draws
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            let share = (draws >> 40) as f64 / (1 << 24) as f64;
+            let share = (draws >> 40) as f64 / f64::from(1 << 24);
             let mut run = start(project, &arguments);
             sleep(whole.mul_f64(share));
             // One that has finished by itself has been checked enough.

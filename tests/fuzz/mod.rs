@@ -58,7 +58,7 @@ fn no_reader_breaks_whatever_is_in_a_file() {
     let time = variable("ENGINORA_FUZZ_SECONDS").map(Duration::from_secs);
     for target in targets() {
         let (n_inputs, n_answers) = fuzz(&target, seed, time);
-        println!(
+        eprintln!(
             "{}: {n_inputs} inputs, {n_answers} kinds of answers",
             target.name
         );

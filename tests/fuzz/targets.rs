@@ -137,7 +137,7 @@ fn data_files() -> Vec<Target> {
     ];
     let csv = sentences("train", 12).into_bytes();
     let quoted = b"id,text,label\n1,\"a \"\"good\"\", long\nfilm\",x\n2,b,y\n".to_vec();
-    let json: String = (0..8)
+    let json: Vec<String> = (0..8)
         .map(|i| {
             format!(
                 "{{\"id\": {i}, \"text\": \"a film \\u00e9 {i}\", \"label\": \"{}\"}}\n",
@@ -165,7 +165,12 @@ fn data_files() -> Vec<Target> {
             ],
             WORDS,
         ),
-        target("jsonl", "train.jsonl", vec![json.into_bytes()], JSON),
+        target(
+            "jsonl",
+            "train.jsonl",
+            vec![json.concat().into_bytes()],
+            JSON,
+        ),
         target(
             "parquet",
             "train.parquet",
@@ -312,7 +317,8 @@ fn dynamics_and_maps() -> Vec<Target> {
     let lines = |epoch: usize| -> Vec<u8> {
         (0..6)
             .map(|i| format!("{{\"guid\": \"e{i}\", \"logits_epoch_{epoch}\": [0.{i}, -1.5e-1, {i}.25], \"gold\": {}}}\n", i % 3))
-            .collect::<String>()
+            .collect::<Vec<String>>()
+            .concat()
             .into_bytes()
     };
     let npy = |header: &str, values: &[u8]| {
@@ -326,11 +332,12 @@ fn dynamics_and_maps() -> Vec<Target> {
         .flat_map(|v| v.to_le_bytes())
         .collect();
     let labels: Vec<u8> = [0_i64, 1, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let log: String = ["True", "False", "True"]
+    let log: Vec<String> = ["True", "False", "True"]
         .iter()
         .flat_map(|correct| ["x", "y"].map(|id| (id, correct)))
         .map(|(id, correct)| format!("{{'id': '{id}', 'label': 0, 'pred_label': 1, 'noisy_label': 1, 'correct': '{correct}', 'loss': 0.5, 'probs': [0.25, 0.75], 'label_probs': 0.25}}\n"))
         .collect();
+    let log = log.concat();
     let json_log = log.replace('\'', "\"");
     let map = "guid,index,confidence,variability,correctness\na,0,0.5,0.1,1\nb,1,0.25,0.3,0\n";
     let map_lines = "{\"guid\": \"a\", \"confidence\": 0.5, \"variability\": 0.1}\n{\"guid\": \"b\", \"confidence\": 1, \"variability\": 0}\n";

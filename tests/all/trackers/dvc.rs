@@ -60,6 +60,7 @@ fn the_data_sets_and_the_run_are_added() {
             "add out/runs/0001/metrics.yaml",
             "add out/runs/0001/predictions_control.csv",
             "add out/runs/0001/predictions_test.csv",
+            "add out/runs/0001/report.html",
             "add out/runs/0001/trainer_state.json",
         ],
     );

@@ -153,6 +153,7 @@ fn a_server_gets_experiment_params_metrics_files_and_the_end() {
         "metrics.yaml",
         "predictions_control.csv",
         "predictions_test.csv",
+        "report.html",
         "trainer_state.json",
     ];
     assert_eq!(names, expected);
@@ -241,16 +242,7 @@ fn what_a_server_never_takes_is_written_down_and_the_run_is_complete() {
 fn a_run_that_fails_is_said_to_have_failed() {
     let server = Server::start(|_, _| None);
     let project = project();
-    // An output that cannot be made: a file is where its folder should be.
-    project.write("taken", "");
-    let output = run(
-        &project,
-        &server,
-        &[
-            "testing.results_file=taken/results.csv",
-            "training.epochs=1",
-        ],
-    );
+    let output = run(&project, &server, &["training.learning_rate=1e30"]);
     assert!(!output.status.success());
     assert_eq!(server.requests().last().unwrap().json()["status"], "FAILED");
 }
