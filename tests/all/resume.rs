@@ -57,14 +57,33 @@ pub fn differences(
 }
 
 pub fn start(project: &Project, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_enginora-rs"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_enginora-rs"));
+    command
         .args(arguments)
         .current_dir(project.path())
         .env("RAYON_NUM_THREADS", "1")
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::piped());
+    hear_signals(&mut command);
+    command.spawn().unwrap()
+}
+
+/// What a shell starts in the background ignores SIGINT, and so does all that it starts; the
+/// program leaves that as it is.
+fn hear_signals(command: &mut Command) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        // SAFETY: `signal` may be called between fork and exec (signal-safety(7)).
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = command;
 }
 
 /// A project whose run has a checkpoint at every second step.
