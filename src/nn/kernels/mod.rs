@@ -1,6 +1,6 @@
 //! The layers' CUDA kernels and the functions that launch them.
 //!
-//! A layer asks [`Kernels::of`] whether the tensors at hand lie where kernels work on them, and
+//! A layer asks `Kernels::of` whether the tensors at hand lie where kernels work on them, and
 //! then calls one of the functions here instead of its block for the CPU. Each `.cu` file has the
 //! kernels, the `.rs` file beside it what launches them; both are written for `Device::Cuda` and,
 //! in tests, run on the CPU as well (see [`Emulator`]): only memory, launches and large products
