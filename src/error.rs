@@ -27,7 +27,7 @@ pub enum ErrorKind {
     Training,
     /// An output cannot be created: 73.
     CannotCreate,
-    /// Reading or writing failed: 74.
+    /// Reading or writing failed, or the system refuses memory or threads: 74.
     Io,
     /// Another run works in this output directory: 75.
     InUse,

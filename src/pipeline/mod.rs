@@ -85,14 +85,20 @@ pub struct ConfigOptions {
 
 impl ConfigOptions {
     /// The command that goes on with a run that was stopped, in words.
-    fn to_go_on(&self) -> String {
+    fn to_go_on(&self, device: DeviceChoice) -> String {
         let settings = self.overrides.iter();
         let settings: String = settings.map(|s| ["--set '", s, "' "].concat()).collect();
         let folder = self.output_dir.as_ref();
         let folder = folder.map(|folder| format!("--output-dir {} ", folder.display()));
         let folder = folder.unwrap_or_default();
         let config = self.config.display();
-        format!("`enginora-rs loop --config {config} {settings}{folder}--resume` goes on")
+        // A run goes on where it was begun: another device's numbers differ by rounding.
+        let device = match device {
+            DeviceChoice::Auto => String::new(),
+            DeviceChoice::Cpu => "--device cpu ".to_owned(),
+            DeviceChoice::Cuda(number) => format!("--device cuda:{number} "),
+        };
+        format!("`enginora-rs loop --config {config} {settings}{folder}{device}--resume` goes on")
     }
 }
 
@@ -110,10 +116,10 @@ pub fn run_loop(
     device: DeviceChoice,
     console: &Console,
 ) -> Result<()> {
+    signals::say_at_stop(options.to_go_on(device));
     let device = open_device(device)?;
     let loaded = read_config(options)?;
     let config = &loaded.config;
-    signals::say_at_stop(options.to_go_on());
     let mut lock = OutputLock::take_early(config, Sharing::Alone)?;
     let unfinished = match start::find(config, start)? {
         Found::None => None,
