@@ -40,11 +40,12 @@ impl EmbeddingSum {
     /// without kernels.
     pub fn forward(&self, ids: &[&Tensor], saved: &mut Saved) -> Result<Tensor> {
         if let Some(kernels) = Kernels::of(self.tables[0].value()) {
-            for ids in ids {
+            let tables = self.tables.iter().map(Parameter::value);
+            // A model without token types has no table for the last ids.
+            let tables: Vec<_> = tables.zip(ids.iter().copied()).collect();
+            for (_, ids) in &tables {
                 saved.push(ids);
             }
-            let tables = self.tables.iter().map(Parameter::value);
-            let tables: Vec<_> = tables.zip(ids.iter().copied()).collect();
             return kernels.embedding_forward(&tables);
         }
         let n_tokens = ids[0].elem_count();

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Builds with the feature `cuda` and puts what run-all.sh needs into one folder, which can be carried
-# to a machine with a GPU.
+# to a machine with a GPU; FOLDER.tar.xz is the same in one compressed file.
 #
 #     . TOOLKIT/env.sh          # where there is no installed toolkit, see setup-toolkit.sh
 #     tests/cuda/pack.sh FOLDER
 #
-# Needs cargo and CUDA's compiler.
+# Needs cargo, CUDA's compiler, python3 and xz.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=$(realpath -m "${1:?usage: pack.sh FOLDER}")
@@ -32,4 +32,5 @@ for file in enginora-rs tests; do
         exit 1
     fi
 done
-ls -l "$folder"
+tar -C "$(dirname "$folder")" -cf - "$(basename "$folder")" | xz -T0 >"$folder.tar.xz"
+ls -l "$folder" "$folder.tar.xz"

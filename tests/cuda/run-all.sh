@@ -25,18 +25,19 @@ candidates=(
     /usr/local/lib/python3*/*-packages/nvidia/cu13/lib
     /opt/*/lib/python3*/site-packages/nvidia/cu13/lib
     "${VIRTUAL_ENV:-/nowhere}"/lib/python3*/site-packages/nvidia/cu13/lib
-    "$HOME"/.local/lib/python3*/site-packages/nvidia/cu13/lib
+    "${HOME:-/nowhere}"/.local/lib/python3*/site-packages/nvidia/cu13/lib
 )
 if command -v python3 >/dev/null; then
     while read -r place; do
         [ -d "$place/nvidia/cu13/lib" ] && candidates+=("$place/nvidia/cu13/lib")
     done < <(python3 -c 'import sys; print("\n".join(path for path in sys.path if path))')
 fi
+# All of them: the libraries may lie in several.
 for candidate in "${candidates[@]}"; do
-    if [ -e "$candidate/libcublas.so.13" ]; then
+    found=("$candidate"/lib{cublas.so.13,cublasLt.so.13,curand.so.10,nvrtc.so.13,cudart.so.13}*)
+    if [ ${#found[@]} -gt 0 ]; then
         export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$candidate
         echo "CUDA's libraries: $candidate"
-        break
     fi
 done
 # What the driver compiles of the kernels is kept for the next process.
@@ -83,8 +84,8 @@ training: {dataset_path: train.csv, validation_size: 0.2, batch_size: 32, epochs
 testing: {dataset_path: train.csv}
 YAML
     (cd "$place" && timeout 120 "$program" loop --config run.yaml --device cuda) || return 1
-    awk '/^test:/ { here = 1 } here && /accuracy_score:/ { print "accuracy", $2; exit !($2 >= 0.95) }' \
-        "$place/out/metrics.yaml"
+    awk '/^[^ ]/ { here = ($1 == "test:") } here && $1 == "accuracy_score:" { found = 1; value = $2 }
+        END { print "accuracy", value; exit !(found && value >= 0.95) }' "$place/out/metrics.yaml"
 }
 same_bytes() {
     short_training second && (cd "$work" && for run in first second; do
@@ -92,10 +93,19 @@ same_bytes() {
             sort | xargs sha256sum | sed "s| $run/| |" >"$run.sums"
     done && test -s first.sums && diff first.sums second.sums)
 }
+# The columns of the predicted labels, of as many texts as there are.
+same_labels() {
+    for device in cuda cpu; do
+        awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "prediction") column = i }
+            { print $column }' "$device.csv" >"$device.labels"
+    done
+    [ "$(wc -l <cpu.labels)" = "$(wc -l <train.csv)" ] && [ "$(head -1 cpu.labels)" = prediction ] &&
+        diff cuda.labels cpu.labels
+}
 predictions() {
     (cd "$work/first" && for device in cuda cpu; do
         timeout 120 "$program" predict out --data train.csv --output "$device.csv" --device $device || exit 1
-    done && [ "$(wc -l <cuda.csv)" = "$(wc -l <cpu.csv)" ])
+    done && same_labels)
 }
 
 opened=$(timeout 120 "$tests" --ignored --nocapture gpu_can_be_opened 2>&1)
@@ -109,8 +119,13 @@ if grep -q '^test result: ok\. 1' <<<"$opened"; then
     run "the same files from a second one" same_bytes
     run "predictions on the GPU and on the CPU" predictions
     code=0
+elif ! grep -q 'no GPU: .*(NO_DEVICE)' <<<"$opened"; then
+    # There may be a GPU, but it cannot be used: that is a failure.
+    tail -20 <<<"$opened"
+    note "opening the GPU" FAILED ""
+    code=1
 else
-    grep -oE 'no GPU: .*' <<<"$opened" || tail -5 <<<"$opened"
+    grep -oE 'no GPU: .*' <<<"$opened"
     for name in layers gradients losses memory "short training" "same files" predictions; do
         note "$name" skipped ""
     done

@@ -6,8 +6,8 @@ use std::ffi::c_int;
 use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys as cublas_sys};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaContext, DevicePtr, DeviceRepr, HostSlice, LaunchConfig, PinnedHostSlice, PushKernelArg,
-    result, sys,
+    CudaContext, CudaEvent, CudaStream, DevicePtr, DeviceRepr, LaunchConfig,
+    PinnedHostSlice, PushKernelArg, result, sys,
 };
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
@@ -222,7 +222,10 @@ thread_local! {
 /// A copy of a tensor that is being made.
 #[derive(Debug)]
 pub struct Arriving {
-    landing: PinnedHostSlice<u8>,
+    /// There until it is dropped.
+    landing: Option<PinnedHostSlice<u8>>,
+    /// Follows the copy in the stream.
+    arrived: CudaEvent,
     n_bytes: usize,
     dtype: DType,
     shape: Vec<usize>,
@@ -230,46 +233,75 @@ pub struct Arriving {
 
 impl Arriving {
     pub(super) fn of(device: &CudaDevice, address: u64, tensor: &Tensor) -> Result<Self> {
-        /// Enough for most.
-        const LEAST_BYTES: usize = 1 << 14;
         let n_bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
         let stream = device.cuda_stream();
-        let fitting = LANDINGS.with_borrow_mut(|landings| {
-            let at = landings
-                .iter()
-                .position(|landing| landing.num_bytes() >= n_bytes)?;
-            Some(landings.swap_remove(at))
-        });
-        let mut landing = match fitting {
-            Some(landing) => landing,
-            // SAFETY: nobody reads it before the copy has arrived.
-            None => unsafe {
-                let context = stream.context();
-                context.alloc_pinned_with_flags::<u8>(n_bytes.max(LEAST_BYTES), 0)
-            }
-            .w()?,
-        };
-        stream.context().bind_to_thread().w()?;
+        let mut landing = landing(&stream, n_bytes)?;
+        let arrived = stream.context().new_event(None).w()?;
+        let bytes = landing.as_mut_slice().w()?;
         // SAFETY: the tensor's values lie at this address, and its memory is freed in the order of
-        // the stream; the copy's end is recorded when `_recorded` is dropped, and waited for below.
-        unsafe {
-            let (bytes, _recorded) = landing.stream_synced_mut_slice(&stream);
-            result::memcpy_dtoh_async(&mut bytes[..n_bytes], address, stream.cu_stream()).w()?;
+        // the stream. The copy writes to memory that is neither read nor freed before the event
+        // that follows it, or where there can be none, before the stream is done.
+        unsafe { result::memcpy_dtoh_async(&mut bytes[..n_bytes], address, stream.cu_stream()) }
+            .w()?;
+        let recorded = arrived.record(&stream);
+        if recorded.is_err() {
+            stream.synchronize().w()?;
         }
+        recorded.w()?;
         Ok(Self {
-            landing,
+            landing: Some(landing),
+            arrived,
             n_bytes,
             dtype: tensor.dtype(),
             shape: tensor.dims().to_vec(),
         })
     }
 
-    pub(super) fn wait(self) -> Result<Tensor> {
-        let bytes = &self.landing.as_slice().w()?[..self.n_bytes];
-        let tensor = Tensor::from_raw_buffer(bytes, self.dtype, &self.shape, &Device::Cpu)?;
-        LANDINGS.with_borrow_mut(|landings| landings.push(self.landing));
-        Ok(tensor)
+    pub(super) fn wait(mut self) -> Result<Tensor> {
+        self.arrived.synchronize().w()?;
+        let Some(landing) = &mut self.landing else {
+            return Err(Error::internal("a copy that was waited for before"));
+        };
+        let bytes = &landing.as_slice().w()?[..self.n_bytes];
+        Ok(Tensor::from_raw_buffer(
+            bytes,
+            self.dtype,
+            &self.shape,
+            &Device::Cpu,
+        )?)
     }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        // The copy may still be under way where nobody waited for it. A device that failed copies
+        // no more.
+        let _ = self.arrived.synchronize();
+        if let Some(landing) = self.landing.take() {
+            // At the thread's end the list may be gone.
+            let _ = LANDINGS.try_with(|landings| landings.borrow_mut().push(landing));
+        }
+    }
+}
+
+/// Page-locked memory of at least `n_bytes`, one that was used before where there is one.
+fn landing(stream: &CudaStream, n_bytes: usize) -> Result<PinnedHostSlice<u8>> {
+    /// Enough for most.
+    const LEAST_BYTES: usize = 1 << 14;
+    let used_before = LANDINGS.with_borrow_mut(|landings| {
+        let fits = |landing: &PinnedHostSlice<u8>| landing.num_bytes() >= n_bytes;
+        let at = landings.iter().position(fits)?;
+        Some(landings.swap_remove(at))
+    });
+    if let Some(landing) = used_before {
+        return Ok(landing);
+    }
+    // SAFETY: nobody reads it before a copy has arrived.
+    let made = unsafe {
+        let context = stream.context();
+        context.alloc_pinned_with_flags::<u8>(n_bytes.max(LEAST_BYTES), 0)
+    };
+    Ok(made.w()?)
 }
 
 /// `destination = start + a b` by cuBLAS; all three are rows of f32 or bf16 on the device.
