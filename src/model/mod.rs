@@ -28,6 +28,7 @@ pub use sentence::{SentenceTransformer, sentence_transformer, transformer_folder
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
+use crate::nn::kernels::check_head_width;
 use crate::nn::{Gradients, Parameters, Precision, Saved, Use, Vars};
 use encoder::Encoder;
 use head::Head;
@@ -65,13 +66,14 @@ impl Classifier {
     /// A classifier of `n_classes` classes whose parameters are all 0.
     ///
     /// # Errors
-    /// No memory on the device.
+    /// No memory on the device, or attention heads that it has no kernels for.
     pub fn zeros(
         config: ModelConfig,
         n_classes: usize,
         purpose: Use,
         device: &Device,
     ) -> Result<Self> {
+        check_head_width(config.hidden_size / config.num_attention_heads, device)?;
         let build = |vars: &Vars<'_>| Layers::new(vars, &config, n_classes);
         let parameters = Parameters::declare(build, purpose, device)?;
         let layers = build(&parameters.binder().vars())?;

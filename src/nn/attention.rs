@@ -19,7 +19,7 @@ use crate::data::Sequences;
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
 use crate::nn::dropout::Masks;
-use crate::nn::kernels::{Kernels, Tiles, tokens_per_tile};
+use crate::nn::kernels::{Kernels, Scores, Tiles, tokens_per_tile};
 use crate::nn::math::{exp, largest_of, sum};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::values::{Output, Values, row_ranges};
@@ -82,9 +82,10 @@ impl SelfAttention {
         let width = qkv.dim(1)? / 3;
         let masks = self.dropout.masks(saved);
         if let Some(kernels) = Kernels::of(qkv) {
-            let tiles = self.tiles(sequences, width / self.n_heads, qkv)?;
+            let (tiles, scores) = self.tiles(sequences, width, qkv)?;
+            let (n_heads, stored) = (self.n_heads, self.stored);
             let (y, log_sums) =
-                kernels.attention_forward(qkv, &tiles, self.n_heads, masks, self.stored)?;
+                kernels.attention_forward(qkv, &tiles, n_heads, &scores, masks, stored)?;
             for tensor in [&y, qkv, &log_sums] {
                 saved.push(tensor);
             }
@@ -153,9 +154,10 @@ impl SelfAttention {
         let width = dy.dim(1)?;
         let masks = self.dropout.masks(saved);
         if let Some(kernels) = Kernels::of(dy) {
-            let tiles = self.tiles(sequences, width / self.n_heads, dy)?;
+            let (tiles, scores) = self.tiles(sequences, width, dy)?;
             let kept = [&saved.pop()?, &qkv, &log_sums];
-            return kernels.attention_backward(dy, kept, &tiles, masks, self.stored);
+            let scores = (&scores, [None, None]);
+            return kernels.attention_backward(dy, kept, &tiles, scores, masks, self.stored);
         }
         let (values, gradients) = (Values::of(&qkv)?, Values::of(dy)?);
         let log_sums = raw::read::<f32>(&log_sums)?;
@@ -249,40 +251,18 @@ impl SelfAttention {
 
     /// One job per sequence.
     fn jobs(&self, sequences: &Sequences) -> Vec<Job> {
-        let mut next_draw = 0;
-        let jobs = sequences.ranges().map(|tokens| {
-            let view = View::new(tokens.len(), self.window);
-            let first_draw = next_draw;
-            next_draw += view.n_draws() * self.n_heads;
-            Job { view, first_draw }
-        });
-        jobs.collect()
+        jobs(sequences, self.n_heads, self.window)
     }
 
-    /// What the blocks of a kernel work on: each sequence's tokens, some at a time.
-    fn tiles(&self, sequences: &Sequences, head_width: usize, like: &Tensor) -> Result<Tiles> {
-        let n_tokens = tokens_per_tile(head_width)?;
-        let key = [n_tokens, self.n_heads, self.window.unwrap_or(usize::MAX)];
-        let tiles = sequences.remembered(key, || {
-            let mut words = Vec::new();
-            for (job, tokens) in self.jobs(sequences).iter().zip(sequences.ranges()) {
-                let View { length, window } = job.view;
-                for first in (0..length).step_by(n_tokens) {
-                    words.extend([
-                        tokens.start as u32,
-                        length as u32,
-                        first as u32,
-                        window.unwrap_or(length) as u32,
-                        u32::from(window.is_some()),
-                        (job.first_draw / Masks::GROUP) as u32,
-                        (job.view.n_draws() / Masks::GROUP) as u32,
-                    ]);
-                }
-            }
-            let shape = (words.len() / 7, 7);
-            Ok(Tensor::from_vec(words, shape, like.device())?)
-        })?;
-        Ok(Tiles(tiles))
+    /// What a kernel works with.
+    fn tiles(&self, sequences: &Sequences, width: usize, like: &Tensor) -> Result<(Tiles, Scores)> {
+        let head_width = width / self.n_heads;
+        let scores = Scores {
+            scale: scale(head_width),
+            positions: None,
+        };
+        let tiles = tiles(sequences, self.n_heads, self.window, head_width, like)?;
+        Ok((tiles, scores))
     }
 
     /// The heads of one sequence, out of its qkv (L, 3 D).
@@ -309,6 +289,52 @@ struct Job {
     view: View,
     /// The number of its first dropout draw.
     first_draw: usize,
+}
+
+fn jobs(sequences: &Sequences, n_heads: usize, window: Option<usize>) -> Vec<Job> {
+    let mut next_draw = 0;
+    let jobs = sequences.ranges().map(|tokens| {
+        let view = View::new(tokens.len(), window);
+        let first_draw = next_draw;
+        next_draw += view.n_draws() * n_heads;
+        Job { view, first_draw }
+    });
+    jobs.collect()
+}
+
+/// What the blocks of a kernel work on: each sequence's tokens, some at a time.
+pub(super) fn tiles(
+    sequences: &Sequences,
+    n_heads: usize,
+    window: Option<usize>,
+    head_width: usize,
+    like: &Tensor,
+) -> Result<Tiles> {
+    let n_tokens = tokens_per_tile(head_width)?;
+    let key = [n_tokens, n_heads, window.unwrap_or(usize::MAX)];
+    let tiles = sequences.remembered(key, || {
+        let mut words = Vec::new();
+        for (job, tokens) in jobs(sequences, n_heads, window)
+            .iter()
+            .zip(sequences.ranges())
+        {
+            let View { length, window } = job.view;
+            for first in (0..length).step_by(n_tokens) {
+                words.extend([
+                    tokens.start as u32,
+                    length as u32,
+                    first as u32,
+                    window.unwrap_or(length) as u32,
+                    u32::from(window.is_some()),
+                    (job.first_draw / Masks::GROUP) as u32,
+                    (job.view.n_draws() / Masks::GROUP) as u32,
+                ]);
+            }
+        }
+        let shape = (words.len() / 7, 7);
+        Ok(Tensor::from_vec(words, shape, like.device())?)
+    })?;
+    Ok(Tiles(tiles))
 }
 
 /// What the backward pass of one sequence reads.
@@ -415,6 +441,11 @@ impl Block {
     }
 }
 
+/// What the products of queries and keys of heads this wide are multiplied by.
+fn scale(head_width: usize) -> f32 {
+    1.0 / (head_width as f32).sqrt()
+}
+
 /// Room for the scores of any one of the blocks.
 fn largest(blocks: &[Block]) -> usize {
     blocks.iter().map(Block::n_scores).max().unwrap_or(0)
@@ -430,7 +461,7 @@ struct Head<'a> {
 
 impl Head<'_> {
     fn scale(&self) -> f32 {
-        1.0 / (self.width as f32).sqrt()
+        scale(self.width)
     }
 
     /// S = Q K^T / sqrt(d) of a block.

@@ -19,10 +19,10 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::data::Sequences;
-use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::nn::attention::{exponentials, softmax, softmax_backward};
+use crate::error::Result;
+use crate::nn::attention::{exponentials, softmax, softmax_backward, tiles};
 use crate::nn::dropout::Masks;
-use crate::nn::kernels::Kernels;
+use crate::nn::kernels::{Disentangled, Kernels, Tiles};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::raw::Slice;
 use crate::nn::values::Values;
@@ -86,13 +86,16 @@ impl DisentangledAttention {
         sequences: &Sequences,
         saved: &mut Saved,
     ) -> Result<Tensor> {
-        if Kernels::of(qkv).is_some() {
-            let message = "DeBERTa's disentangled attention has no CUDA kernels yet";
-            let problem = Problem::new(message).hint("use `--device cpu`");
-            return Err(Error::new(ErrorKind::Usage, problem));
-        }
         let (n_tokens, width) = (qkv.dim(0)?, qkv.dim(1)? / 3);
         let masks = self.dropout.masks(saved);
+        if let Some(kernels) = Kernels::of(qkv) {
+            let tiles = self.tiles(sequences, width, qkv)?;
+            let pass = self.for_kernels(relative, distances, tiles, masks);
+            let (y, log_sums) = kernels.disentangled_forward(qkv, &pass)?;
+            saved.push(&y);
+            save(qkv, relative, &log_sums, saved);
+            return Ok(y);
+        }
         let mut y = vec![0.0; n_tokens * width];
         let mut log_sums = vec![0.0; n_tokens * self.n_heads];
         {
@@ -116,12 +119,9 @@ impl DisentangledAttention {
                     }
                 });
         }
-        saved.push(qkv);
-        for rows in [&relative.keys, &relative.queries].into_iter().flatten() {
-            saved.push(rows);
-        }
         let shape = [n_tokens, self.n_heads];
-        saved.push(&raw::tensor(log_sums, &shape, qkv.device())?);
+        let log_sums = raw::tensor(log_sums, &shape, qkv.device())?;
+        save(qkv, relative, &log_sums, saved);
         raw::tensor(y, &[n_tokens, width], qkv.device())
     }
 
@@ -136,13 +136,21 @@ impl DisentangledAttention {
         sequences: &Sequences,
         saved: &mut Saved,
     ) -> Result<(Tensor, RelativeRows)> {
-        let mut log_sums = raw::read::<f32>(&saved.pop()?)?.to_vec();
+        let log_sums = saved.pop()?;
         let mut rows = |has_term: bool| has_term.then(|| saved.pop()).transpose();
         let queries = rows(self.terms.position_to_content)?;
         let keys = rows(self.terms.content_to_position)?;
         let relative = RelativeRows { keys, queries };
         let qkv = saved.pop()?;
         let (n_tokens, width) = dy.dims2()?;
+        let masks = self.dropout.masks(saved);
+        if let Some(kernels) = Kernels::of(dy) {
+            let tiles = self.tiles(sequences, width, dy)?;
+            let pass = self.for_kernels(&relative, distances, tiles, masks);
+            let kept = [&saved.pop()?, &qkv, &log_sums];
+            return kernels.disentangled_backward(dy, kept, &pass);
+        }
+        let mut log_sums = raw::read::<f32>(&log_sums)?.to_vec();
         let gradients = Values::of(dy)?;
         let pass = Pass {
             attention: self,
@@ -151,7 +159,7 @@ impl DisentangledAttention {
             relative: HostRows::read(&relative)?,
             distances,
             width,
-            masks: self.dropout.masks(saved),
+            masks,
         };
         let mut dqkv = vec![0.0; n_tokens * 3 * width];
         let shares: Vec<Share> = jobs(self.n_heads, sequences, &mut dqkv, 3 * width, &mut log_sums)
@@ -177,6 +185,36 @@ impl DisentangledAttention {
         };
         Ok((dqkv, gradients))
     }
+
+    fn tiles(&self, sequences: &Sequences, width: usize, like: &Tensor) -> Result<Tiles> {
+        tiles(sequences, self.n_heads, None, width / self.n_heads, like)
+    }
+
+    fn for_kernels<'a>(
+        &self,
+        relative: &'a RelativeRows,
+        distances: &'a DistanceRows,
+        tiles: Tiles,
+        masks: Option<Masks>,
+    ) -> Disentangled<'a> {
+        Disentangled {
+            relative,
+            distances,
+            n_heads: self.n_heads,
+            scale: self.scale,
+            tiles,
+            masks,
+        }
+    }
+}
+
+/// Keeps what every backward pass needs.
+fn save(qkv: &Tensor, relative: &RelativeRows, log_sums: &Tensor, saved: &mut Saved) {
+    saved.push(qkv);
+    for rows in [&relative.keys, &relative.queries].into_iter().flatten() {
+        saved.push(rows);
+    }
+    saved.push(log_sums);
 }
 
 /// One sequence's share of the work.

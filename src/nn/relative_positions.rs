@@ -6,6 +6,11 @@
 //! 2023, "DeBERTaV3", and `make_log_bucket_position` of transformers 5.23).
 
 use std::ops::Range;
+use std::sync::OnceLock;
+
+use candle_core::{Device, Tensor};
+
+use crate::error::Result;
 
 /// The rule by which distances get their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,8 @@ pub struct DistanceRows {
     /// Of the distances longest - 1 down to 1 - longest.
     rows: Vec<usize>,
     longest: usize,
+    /// Those of [`DistanceRows::on`], once it was asked.
+    on_device: OnceLock<Tensor>,
 }
 
 impl DistanceRows {
@@ -70,7 +77,25 @@ impl DistanceRows {
         Self {
             rows: distances.map(|distance| positions.row(distance)).collect(),
             longest,
+            on_device: OnceLock::new(),
         }
+    }
+
+    /// The number of tokens of the longest sequence.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The row of each distance from longest - 1 down to 1 - longest, counted from the first of
+    /// [`DistanceRows::used`], u32: on the one device that the batch is on.
+    pub(super) fn on(&self, device: &Device) -> Result<Tensor> {
+        if let Some(rows) = self.on_device.get() {
+            return Ok(rows.clone());
+        }
+        let first = self.used().start;
+        let rows: Vec<u32> = self.rows.iter().map(|row| (row - first) as u32).collect();
+        let rows = Tensor::from_vec(rows, self.rows.len(), device)?;
+        Ok(self.on_device.get_or_init(|| rows).clone())
     }
 
     /// The part of the table that such sequences use.

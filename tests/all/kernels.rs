@@ -1,14 +1,19 @@
 //! Training on CUDA kernels: on the CPU, thread by thread, or on a GPU. See `nn/kernels.rs`.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use candle_core::Device;
 use enginora_rs::config::TrainingConfig;
+use enginora_rs::data::{PackedBatch, TokenizedExample};
 use enginora_rs::error::Result;
+use enginora_rs::model::{Classifier, ModelConfig};
 use enginora_rs::nn::kernels::Emulator;
-use enginora_rs::nn::{CrossEntropy, DropoutKey, Precision, Saved, raw};
+use enginora_rs::nn::{CrossEntropy, DropoutKey, Precision, Saved, Use, raw};
+use enginora_rs::random::{Purpose, Stream};
 use enginora_rs::train::{Callback, StepEnd};
 
+use crate::model::fixture;
 use crate::train::{World, config, weights_of};
 
 /// Where kernels run.
@@ -79,27 +84,54 @@ impl Callback for Losses {
     }
 }
 
-/// All gradients of the first batch, by parameter.
-fn gradients(world: &World, device: &Device, precision: Precision) -> Vec<Vec<f32>> {
-    let model = world.model_on(device).in_precision(precision).unwrap();
-    let indices: Vec<u32> = (0..8).collect();
-    let batch = world.tokens.batch(&indices, 2, device).unwrap();
+/// All gradients of a batch, by parameter.
+fn gradients(model: &Classifier, batch: &PackedBatch) -> Vec<Vec<f32>> {
     let mut saved = Saved::training(Some(DropoutKey {
         seed: 5,
         epoch: 1,
         step: 2,
     }));
     let grads = model.parameters().gradients().unwrap();
-    let logits = model.forward(&batch, &mut saved).unwrap();
+    let logits = model.forward(batch, &mut saved).unwrap();
     let loss = CrossEntropy::default();
     let d_logits = loss.backward(&logits, &batch.labels, 0.125).unwrap();
     model
-        .backward(&d_logits, &batch, &mut saved, &grads)
+        .backward(&d_logits, batch, &mut saved, &grads)
         .unwrap();
     let values = grads.values().unwrap().iter();
     values
         .map(|g| raw::read::<f32>(g).unwrap().to_vec())
         .collect()
+}
+
+/// Those of the world's first batch.
+fn first_gradients(world: &World, model: Classifier, precision: Precision) -> Vec<Vec<f32>> {
+    let model = model.in_precision(precision).unwrap();
+    let indices: Vec<u32> = (0..8).collect();
+    let batch = world.tokens.batch(&indices, 2, model.device()).unwrap();
+    gradients(&model, &batch)
+}
+
+/// That gradients differ by at most `tolerance` times the largest of their parameter.
+fn assert_same_gradients(
+    what: &str,
+    model: &Classifier,
+    [got, expected]: [&[Vec<f32>]; 2],
+    tolerance: f32,
+) {
+    let largest = |values: &[f32]| values.iter().fold(0.0_f32, |max, g| max.max(g.abs()));
+    let of_all = expected.iter().map(|g| largest(g)).fold(0.0, f32::max);
+    for ((spec, got), expected) in model.parameters().specs().iter().zip(got).zip(expected) {
+        // A key's bias has no gradient but what rounding leaves.
+        let scale = largest(expected).max(1e-3 * of_all);
+        for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+            assert!(
+                (got - expected).abs() <= tolerance * scale,
+                "{what}, {}: gradient {i} is {got}, expected {expected}; to scale: {scale}",
+                spec.name
+            );
+        }
+    }
 }
 
 /// The losses of all steps, and the weights at the end.
@@ -114,27 +146,78 @@ fn training(world: &World, device: &Device, config: &TrainingConfig) -> (Vec<f64
 
 fn check_gradients(backend: &Backend) {
     let world = World::new(0.1);
-    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 3e-2)] {
-        let expected = gradients(&world, &Device::Cpu, precision);
-        let got = backend.run(|| gradients(&world, backend.device(), precision));
-        let model = world.model_on(&Device::Cpu);
-        let largest = expected
-            .iter()
-            .flatten()
-            .fold(0.0_f32, |max, g| max.max(g.abs()));
-        for ((spec, got), expected) in model.parameters().specs().iter().zip(&got).zip(&expected) {
-            let of_this = expected.iter().fold(0.0_f32, |max, g| max.max(g.abs()));
-            // A key's bias has no gradient but what rounding leaves.
-            let scale = of_this.max(1e-3 * largest);
-            for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
-                assert!(
-                    (got - expected).abs() <= tolerance * scale,
-                    "{precision:?} {}: gradient {i} is {got}, expected {expected}; the largest is {of_this}",
-                    spec.name
-                );
-            }
+    for (name, model_on) in [
+        ("BERT", World::model_on as fn(&World, &Device) -> Classifier),
+        ("DeBERTa", World::deberta_on),
+    ] {
+        for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 3e-2)] {
+            let model = || model_on(&world, &Device::Cpu);
+            let expected = first_gradients(&world, model(), precision);
+            let got = backend.run(|| {
+                let there = model_on(&world, backend.device());
+                first_gradients(&world, there, precision)
+            });
+            let what = format!("{name} in {precision:?}");
+            assert_same_gradients(&what, &model(), [&got, &expected], tolerance);
         }
     }
+}
+
+/// Tiny models of all architectures, whose layers differ in their number and in their inputs.
+fn check_architectures(backend: &Backend) {
+    for name in [
+        "albert-tiny",
+        "bert-tiny",
+        "camembert-tiny",
+        "deberta-c2p-tiny",
+        "deberta-v2-tiny",
+        "deberta-v3-tiny",
+        "distilbert-tiny",
+        "electra-tiny",
+        "modernbert-tiny",
+        "modernbert-tiny-mean",
+        "roberta-tiny",
+        "xlm-roberta-tiny",
+    ] {
+        let mut config = ModelConfig::read(&fixture(name)).unwrap();
+        config.hidden_dropout_prob = 0.1;
+        config.attention_probs_dropout_prob = 0.2;
+        let of_random_texts = |device: &Device| {
+            let model = Classifier::zeros(config.clone(), 3, Use::Training, device).unwrap();
+            model.parameters().initialize(3, &BTreeSet::new()).unwrap();
+            let found = gradients(&model, &random_batch(&config, device));
+            (model, found)
+        };
+        let (model, expected) = of_random_texts(&Device::Cpu);
+        let (_, got) = backend.run(|| of_random_texts(backend.device()));
+        assert_same_gradients(name, &model, [&got, &expected], 1e-4);
+    }
+}
+
+/// 7 texts of 1 to 30 tokens.
+fn random_batch(config: &ModelConfig, device: &Device) -> PackedBatch {
+    let n_words = config.vocab_size as u64;
+    let stream = Stream::new(9, Purpose::Order, 0, 0);
+    let texts: Vec<Vec<u32>> = (0..7)
+        .map(|i| {
+            let length = 1 + stream.below(i, 30);
+            let ids = (0..length).map(|j| stream.below(100 * (i + 1) + j, n_words) as u32);
+            ids.collect()
+        })
+        .collect();
+    let types: Vec<u32> = (0..30)
+        .map(|i| u32::from(i > 12 && config.type_vocab_size > 1))
+        .collect();
+    let examples: Vec<TokenizedExample<'_>> = texts
+        .iter()
+        .map(|ids| TokenizedExample {
+            index: 0,
+            input_ids: ids,
+            token_type_ids: &types[..ids.len()],
+            label: ids[0] % 3,
+        })
+        .collect();
+    PackedBatch::new(&examples, device).unwrap()
 }
 
 fn check_training(backend: &Backend) {
@@ -168,6 +251,12 @@ fn emulated_gradients_of_a_whole_model_are_those_of_the_cpu() {
 
 #[test]
 #[ignore = "needs the kernels compiled for the CPU: tests/cuda/emulate.sh"]
+fn emulated_gradients_of_every_architecture_are_those_of_the_cpu() {
+    check_architectures(&emulated());
+}
+
+#[test]
+#[ignore = "needs the kernels compiled for the CPU: tests/cuda/emulate.sh"]
 fn emulated_training_has_the_losses_of_the_cpu_and_the_same_bytes_in_every_order_of_threads() {
     check_training(&emulated());
 }
@@ -176,7 +265,7 @@ fn emulated_training_has_the_losses_of_the_cpu_and_the_same_bytes_in_every_order
 mod gpu_tests {
     use super::*;
     use enginora_rs::error::ErrorKind;
-    use enginora_rs::nn::{Initialization, Parameters, Use};
+    use enginora_rs::nn::{Initialization, Parameters};
 
     #[test]
     #[ignore = "tells tests/cuda/run-all.sh whether there is a GPU"]

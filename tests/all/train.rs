@@ -9,8 +9,10 @@ use enginora_rs::config::{LrSchedulerType, Record, ScratchConfig, TrainingConfig
 use enginora_rs::data::{Dataset, Example, ExampleIndex, TokenizedDataset, Tokenizer, Truncation};
 use enginora_rs::dynamics::Recorder;
 use enginora_rs::error::{ErrorKind, Result};
-use enginora_rs::model::{Classifier, ModelConfig, Task};
-use enginora_rs::nn::{CrossEntropy, Use, raw};
+use enginora_rs::model::{
+    Classifier, DebertaConfig, Family, ModelConfig, RelativeEmbeddings, Task,
+};
+use enginora_rs::nn::{Activation, CrossEntropy, PositionTerms, RelativePositions, Use, raw};
 use enginora_rs::train::{
     Callback, Checkpoints, EvaluationEnd, LogitsPass, MetricSet, Outcome, Plan, Schedule, StepEnd,
     Training, Validation, learning_rate_shares, predict, train,
@@ -70,6 +72,34 @@ impl World {
     }
 
     pub fn model_on(&self, device: &Device) -> Classifier {
+        Self::made_on(device, self.config())
+    }
+
+    /// A small DeBERTa, all of whose distances beyond 4 share buckets.
+    pub fn deberta_on(&self, device: &Device) -> Classifier {
+        let deberta = DebertaConfig {
+            terms: PositionTerms {
+                content_to_position: true,
+                position_to_content: true,
+            },
+            relative: Some(RelativeEmbeddings {
+                positions: RelativePositions {
+                    buckets: Some(8),
+                    max_distance: 64,
+                },
+                has_norm: true,
+                shares_projections: true,
+            }),
+            position_biased_input: false,
+            pooler_dropout: self.dropout,
+            pooler_activation: Activation::Gelu,
+        };
+        let mut config = self.config();
+        config.family = Family::DebertaV2(deberta);
+        Self::made_on(device, config)
+    }
+
+    fn config(&self) -> ModelConfig {
         let scratch = ScratchConfig {
             hidden_size: 64,
             intermediate_size: 256,
@@ -77,7 +107,10 @@ impl World {
             attention_probs_dropout_prob: self.dropout,
             ..ScratchConfig::default()
         };
-        let config = ModelConfig::scratch(&scratch, self.vocab_size, 64, Task::default()).unwrap();
+        ModelConfig::scratch(&scratch, self.vocab_size, 64, Task::default()).unwrap()
+    }
+
+    fn made_on(device: &Device, config: ModelConfig) -> Classifier {
         let model = Classifier::zeros(config, 2, Use::Training, device).unwrap();
         model.parameters().initialize(1, &BTreeSet::new()).unwrap();
         model

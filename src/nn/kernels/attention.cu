@@ -7,6 +7,11 @@
 // those of keys and values: each block then writes rows of its own, and nothing is added up in an
 // order that could change.
 //
+// DeBERTa's scores have terms with the distance of query and key, see
+// src/nn/disentangled_attention.rs. The products of all tokens with all rows of the relative tables
+// come as matrices of their own; the kernels here look up what belongs to a pair, and add up, for
+// the way back, the scores' gradients of each token by row.
+//
 // The threads stand in 16 rows of 16. A thread holds, of a tile's R x 16 rows and a matrix's
 // columns, those whose numbers are its own modulo 16.
 #include "common.cuh"
@@ -39,6 +44,64 @@ __device__ inline u64 draw(const Tile &tile, u32 head, u32 i, u32 j) {
     u64 first = (static_cast<u64>(tile.first_group) + static_cast<u64>(head) * tile.n_groups) * 64;
     if (!tile.is_windowed) return first + static_cast<u64>(i) * tile.length + j;
     return first + static_cast<u64>(i) * (2 * tile.window + 1) + tile.window + j - i;
+}
+
+// The terms with positions; those that a model does not have are null. `rows` has the row of the
+// relative tables for the distances longest - 1 down to 1 - longest of query and key.
+struct Terms {
+    // (H, T, rows): the products of queries, or of keys, with the rows of their table; or room for
+    // the gradients of these.
+    float *of_queries, *of_keys;
+    const u32 *rows;
+    u32 n_tokens, n_rows, longest;
+    // What the sum of all terms is multiplied by.
+    float scale;
+
+    __device__ u32 row(u32 i, u32 j) const { return rows[longest - 1 + j - i]; }
+
+    // Where the values of a token begin.
+    __device__ size_t at(u32 head, u32 token) const {
+        return (static_cast<size_t>(head) * n_tokens + token) * n_rows;
+    }
+
+    // What the terms add to the product of the query i and the key j, if the sequence has both.
+    __device__ float of_pair(const Tile &tile, u32 head, u32 i, u32 j) const {
+        if (rows == nullptr || i >= tile.length || j >= tile.length) return 0.0f;
+        u32 place = row(i, j);
+        float sum = 0.0f;
+        if (of_queries != nullptr) sum += of_queries[at(head, tile.start + i) + place];
+        if (of_keys != nullptr) sum += of_keys[at(head, tile.start + j) + place];
+        return sum;
+    }
+};
+
+// One token's sums of gradients by row. The row falls or rises with the other token's number, so
+// those of one row follow each other: a thread keeps the sum of one row at a time.
+struct RowSums {
+    float *sums;
+    u32 row;
+    float sum;
+
+    __device__ void add(u32 of_row, float value) {
+        if (of_row != row) {
+            put();
+            row = of_row;
+            sum = 0.0f;
+        }
+        sum += value;
+    }
+
+    __device__ void put() const {
+        if (row != 0xffffffffu) sums[row] = sum;
+    }
+};
+
+// The sums of a thread's own token of a tile; null where it has none.
+__device__ inline RowSums row_sums(float *gradients, const Terms &terms, const Tile &tile,
+                                   u32 n_tokens_per_tile, u32 head) {
+    u32 token = tile.first + threadIdx.x;
+    bool has_one = gradients != nullptr && threadIdx.x < n_tokens_per_tile && token < tile.length;
+    return {has_one ? gradients + terms.at(head, tile.start + token) : nullptr, 0xffffffffu, 0.0f};
 }
 
 // One head of a (tokens, columns) matrix.
@@ -142,7 +205,8 @@ __device__ inline void set_to_zero(float (&values)[R][C]) {
 // qkv (T, 3 D) -> y (T, D) and the logarithms of the sums of exponentials (T, H).
 template <int R, int C>
 __device__ inline void forward(const Values &qkv, const Output &output, float *log_sums,
-                               const Tile &tile, u32 n_heads, u32 width, const Masks &masks) {
+                               const Tile &tile, u32 n_heads, u32 width, const Terms &terms,
+                               const Masks &masks) {
     DYNAMIC_SHARED(attention_shared);
     const u32 stride = 16 * C + 1;
     float *queries = attention_shared, *others = queries + 16 * R * stride;
@@ -152,7 +216,6 @@ __device__ inline void forward(const Values &qkv, const Output &output, float *l
     Head q = {qkv, 3 * model_width, h * width, width};
     Head k = {qkv, 3 * model_width, model_width + h * width, width};
     Head v = {qkv, 3 * model_width, 2 * model_width + h * width, width};
-    float scale = 1.0f / sqrtf(static_cast<float>(width));
 
     float sums[R][C], largest[R], totals[R];
     set_to_zero(sums);
@@ -175,8 +238,9 @@ __device__ inline void forward(const Values &qkv, const Output &output, float *l
             float new_largest = largest[a];
 #pragma unroll
             for (int b = 0; b < R; b++) {
-                bool seen = sees(tile, i, first + x + 16 * b);
-                scores[a][b] = seen ? scores[a][b] * scale : -INFINITY;
+                u32 j = first + x + 16 * b;
+                float score = (scores[a][b] + terms.of_pair(tile, h, i, j)) * terms.scale;
+                scores[a][b] = sees(tile, i, j) ? score : -INFINITY;
                 new_largest = fmaxf(new_largest, scores[a][b]);
             }
             new_largest = largest_over_lanes(new_largest, 16);
@@ -222,6 +286,9 @@ struct Backward {
     // (T, H): the kept logarithms, and the sums over the features of dy y.
     const float *log_sums, *products;
     u32 n_heads, width;
+    Terms terms;
+    // Like the terms' matrices: the gradients of what queries, or keys, find there; or null.
+    float *d_of_queries, *d_of_keys;
 };
 
 // A tile of queries -> its rows of dqkv's first third: dS = P (mask dA - dy y), dQ = dS K / sqrt(d)
@@ -240,7 +307,6 @@ __device__ inline void backward_of_queries(const Backward &in, const Output &dqk
     Head k = {in.qkv, 3 * model_width, model_width + h * width, width};
     Head v = {in.qkv, 3 * model_width, 2 * model_width + h * width, width};
     Head dy = {in.dy, model_width, h * width, width};
-    float scale = 1.0f / sqrtf(static_cast<float>(width));
 
     float sums[R][C], log_sums[R], products[R];
     set_to_zero(sums);
@@ -252,6 +318,7 @@ __device__ inline void backward_of_queries(const Backward &in, const Output &dqk
     }
     u32 begin, end;
     range_seen(tile, 16 * R, &begin, &end);
+    RowSums by_row = row_sums(in.d_of_queries, in.terms, tile, 16 * R, h);
     load<R, C>(queries, stride, q, tile, tile.first);
     load<R, C>(gradients, stride, dy, tile, tile.first);
     for (u32 first = begin; first < end; first += 16 * R) {
@@ -269,8 +336,9 @@ __device__ inline void backward_of_queries(const Backward &in, const Output &dqk
             if (masks.are_on) mask_factors(masks, draw(tile, h, i, first + x), factors);
 #pragma unroll
             for (int b = 0; b < R; b++) {
-                bool seen = sees(tile, i, first + x + 16 * b);
-                float p = seen ? expf(scores[a][b] * scale - log_sums[a]) : 0.0f;
+                u32 j = first + x + 16 * b;
+                float score = (scores[a][b] + in.terms.of_pair(tile, h, i, j)) * in.terms.scale;
+                float p = sees(tile, i, j) ? expf(score - log_sums[a]) : 0.0f;
                 float d = masks.are_on ? d_weights[a][b] * factors[b] : d_weights[a][b];
                 scores[a][b] = p * (d - products[a]);
             }
@@ -278,8 +346,15 @@ __device__ inline void backward_of_queries(const Backward &in, const Output &dqk
         store(weights, scores);
         __syncthreads();
         add_weighted_rows(sums, weights, keys, stride);
+        if (by_row.sums != nullptr) {
+            for (u32 j = first; j < min(first + 16 * R, tile.length); j++) {
+                float gradient = weights[threadIdx.x * (16 * R + 1) + j - first];
+                by_row.add(in.terms.row(tile.first + threadIdx.x, j), gradient * in.terms.scale);
+            }
+        }
     }
-    write(dqkv, 3 * model_width, h * width, width, tile, sums, scale);
+    if (by_row.sums != nullptr) by_row.put();
+    write(dqkv, 3 * model_width, h * width, width, tile, sums, in.terms.scale);
 }
 
 // A tile of keys -> its rows of dqkv's other thirds: dK = dS^T Q / sqrt(d), dV = (mask P)^T dy.
@@ -297,7 +372,6 @@ __device__ inline void backward_of_keys(const Backward &in, const Output &dqkv, 
     Head k = {in.qkv, 3 * model_width, model_width + h * width, width};
     Head v = {in.qkv, 3 * model_width, 2 * model_width + h * width, width};
     Head dy = {in.dy, model_width, h * width, width};
-    float scale = 1.0f / sqrtf(static_cast<float>(width));
 
     float of_keys[R][C], of_values[R][C];
     set_to_zero(of_keys);
@@ -305,6 +379,7 @@ __device__ inline void backward_of_keys(const Backward &in, const Output &dqkv, 
     // Who sees whom is the same both ways.
     u32 begin, end;
     range_seen(tile, 16 * R, &begin, &end);
+    RowSums by_row = row_sums(in.d_of_keys, in.terms, tile, 16 * R, h);
     load<R, C>(keys, stride, k, tile, tile.first);
     load<R, C>(values, stride, v, tile, tile.first);
     for (u32 first = begin; first < end; first += 16 * R) {
@@ -325,8 +400,9 @@ __device__ inline void backward_of_keys(const Backward &in, const Output &dqkv, 
             if (masks.are_on) mask_factors(masks, draw(tile, h, i, tile.first + y), factors);
 #pragma unroll
             for (int a = 0; a < R; a++) {
-                bool seen = sees(tile, i, tile.first + y + 16 * a);
-                float p = seen ? expf(scores[a][b] * scale - log_sum) : 0.0f;
+                u32 j = tile.first + y + 16 * a;
+                float score = (scores[a][b] + in.terms.of_pair(tile, h, i, j)) * in.terms.scale;
+                float p = sees(tile, i, j) ? expf(score - log_sum) : 0.0f;
                 float factor = masks.are_on ? factors[a] : 1.0f;
                 scores[a][b] = p * factor;
                 d_weights[a][b] = p * (d_weights[a][b] * factor - product);
@@ -339,9 +415,16 @@ __device__ inline void backward_of_keys(const Backward &in, const Output &dqkv, 
         store(weights, d_weights);
         __syncthreads();
         add_weighted_rows(of_keys, weights, queries, stride);
+        if (by_row.sums != nullptr) {
+            for (u32 i = first; i < min(first + 16 * R, tile.length); i++) {
+                float gradient = weights[threadIdx.x * (16 * R + 1) + i - first];
+                by_row.add(in.terms.row(i, tile.first + threadIdx.x), gradient * in.terms.scale);
+            }
+        }
     }
+    if (by_row.sums != nullptr) by_row.put();
     u32 column = model_width + h * width;
-    write(dqkv, 3 * model_width, column, width, tile, of_keys, scale);
+    write(dqkv, 3 * model_width, column, width, tile, of_keys, in.terms.scale);
     write(dqkv, 3 * model_width, column + model_width, width, tile, of_values, 1.0f);
 }
 
@@ -349,29 +432,33 @@ __device__ inline void backward_of_keys(const Backward &in, const Output &dqkv, 
 #define ATTENTION(R, C)                                                                           \
     extern "C" __global__ void __launch_bounds__(256) attention_forward_##C(                      \
         const void *qkv, u32 qkv_is_bf16, void *y, u32 y_is_bf16, float *log_sums,                \
-        const Tile *tiles, u32 n_heads, u32 width, Masks masks) {                                 \
+        const Tile *tiles, u32 n_heads, u32 width, float *of_queries, float *of_keys,             \
+        const u32 *rows, u32 n_tokens, u32 n_rows, u32 longest, float scale, Masks masks) {       \
+        Terms terms = {of_queries, of_keys, rows, n_tokens, n_rows, longest, scale};              \
         forward<R, C>({qkv, qkv_is_bf16}, {y, y_is_bf16}, log_sums, tiles[blockIdx.x], n_heads,   \
-                      width, masks);                                                              \
+                      width, terms, masks);                                                       \
     }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(256) attention_backward_queries_##C(             \
+    ATTENTION_BACKWARD(backward_of_queries, attention_backward_queries_##C, R, C)                 \
+    ATTENTION_BACKWARD(backward_of_keys, attention_backward_keys_##C, R, C)
+
+#define ATTENTION_BACKWARD(function, name, R, C)                                                  \
+    extern "C" __global__ void __launch_bounds__(256) name(                                       \
         const void *qkv, u32 qkv_is_bf16, const void *dy, u32 dy_is_bf16, const float *log_sums,  \
-        const float *products, void *dqkv, u32 dqkv_is_bf16, const Tile *tiles, u32 n_heads,      \
-        u32 width, Masks masks) {                                                                 \
-        Backward in = {{qkv, qkv_is_bf16}, {dy, dy_is_bf16}, log_sums, products, n_heads, width}; \
-        backward_of_queries<R, C>(in, {dqkv, dqkv_is_bf16}, tiles[blockIdx.x], masks);            \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(256) attention_backward_keys_##C(                \
-        const void *qkv, u32 qkv_is_bf16, const void *dy, u32 dy_is_bf16, const float *log_sums,  \
-        const float *products, void *dqkv, u32 dqkv_is_bf16, const Tile *tiles, u32 n_heads,      \
-        u32 width, Masks masks) {                                                                 \
-        Backward in = {{qkv, qkv_is_bf16}, {dy, dy_is_bf16}, log_sums, products, n_heads, width}; \
-        backward_of_keys<R, C>(in, {dqkv, dqkv_is_bf16}, tiles[blockIdx.x], masks);               \
+        const float *products, void *dqkv, u32 dqkv_is_bf16, float *d_of_queries,                 \
+        float *d_of_keys, const Tile *tiles, u32 n_heads, u32 width, float *of_queries,           \
+        float *of_keys, const u32 *rows, u32 n_tokens, u32 n_rows, u32 longest, float scale,      \
+        Masks masks) {                                                                            \
+        Terms terms = {of_queries, of_keys, rows, n_tokens, n_rows, longest, scale};              \
+        Backward in = {{qkv, qkv_is_bf16}, {dy, dy_is_bf16}, log_sums, products, n_heads, width,  \
+                       terms, d_of_queries, d_of_keys};                                           \
+        function<R, C>(in, {dqkv, dqkv_is_bf16}, tiles[blockIdx.x], masks);                       \
     }
 
 // Wide heads have smaller tiles, which fit into the shared memory of every device from 80 on.
 ATTENTION(4, 2)
 ATTENTION(4, 4)
 ATTENTION(2, 8)
+ATTENTION(1, 16)
 
 // dy, y (T, D) -> products (T, H), the sums over each head's features of dy y. A warp for each.
 extern "C" __global__ void attention_products(const void *dy, u32 dy_is_bf16, const void *y,

@@ -2,13 +2,13 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Grid, Kernels};
+use super::{Argument, Call, Grid, Kernels};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::nn::Precision;
 use crate::nn::dropout::Masks;
 
 /// The widest heads that there are kernels for.
-const WIDEST_HEAD: usize = 128;
+const WIDEST_HEAD: usize = 256;
 
 /// How a head's width is cut up: the `R` and `C` of attention.cu.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,8 @@ impl Cut {
         let (rows, columns, kernels) = match head_width {
             0..=32 => (4, 2, kernels!(2)),
             33..=64 => (4, 4, kernels!(4)),
-            65..=WIDEST_HEAD => (2, 8, kernels!(8)),
+            65..=128 => (2, 8, kernels!(8)),
+            129..=WIDEST_HEAD => (1, 16, kernels!(16)),
             _ => {
                 let message = format!(
                     "attention heads of {head_width} features have no CUDA kernels; they may have up to {WIDEST_HEAD}"
@@ -64,6 +65,54 @@ pub(in crate::nn) fn tokens_per_tile(head_width: usize) -> Result<usize> {
     Ok(16 * Cut::of(head_width)?.rows)
 }
 
+/// How the scores of queries and keys are made.
+#[derive(Debug)]
+pub(in crate::nn) struct Scores {
+    /// What all products are multiplied by.
+    pub scale: f32,
+    /// What belongs to the distance of two tokens.
+    pub positions: Option<PositionScores>,
+}
+
+/// The products of all tokens with all rows of tables of relative embeddings: the `Terms` of
+/// attention.cu.
+#[derive(Debug)]
+pub(in crate::nn) struct PositionScores {
+    /// (H, T, R), of the queries and of the keys, for the terms that there are.
+    pub products: [Option<Tensor>; 2],
+    /// The rows for the distances longest - 1 down to 1 - longest, u32.
+    pub rows: Tensor,
+    /// Tokens of the longest sequence.
+    pub longest: usize,
+}
+
+impl PositionScores {
+    fn n_rows(&self) -> Result<usize> {
+        let product = self.products.iter().flatten().next();
+        Ok(product
+            .map(|product| product.dim(2))
+            .transpose()?
+            .unwrap_or(0))
+    }
+}
+
+impl Call<'_> {
+    fn scores(self, scores: &Scores, n_tokens: usize) -> Self {
+        let positions = scores.positions.as_ref();
+        let products = positions.map_or([None, None], |positions| {
+            positions.products.each_ref().map(Option::as_ref)
+        });
+        let n_rows = positions.map_or(Ok(0), PositionScores::n_rows);
+        self.optional(products[0])
+            .optional(products[1])
+            .optional(positions.map(|positions| &positions.rows))
+            .count(n_tokens)
+            .with(n_rows.map(|n| Argument::U32(n as u32)))
+            .count(positions.map_or(0, |positions| positions.longest))
+            .f32(scores.scale)
+    }
+}
+
 impl Kernels {
     /// qkv (T, 3 D) -> y (T, D) and the logarithms of the sums of exponentials (T, H).
     pub(in crate::nn) fn attention_forward(
@@ -71,6 +120,7 @@ impl Kernels {
         qkv: &Tensor,
         tiles: &Tiles,
         n_heads: usize,
+        scores: &Scores,
         masks: Option<Masks>,
         stored: Precision,
     ) -> Result<(Tensor, Tensor)> {
@@ -85,17 +135,20 @@ impl Kernels {
             .pointer(&tiles.0)
             .count(n_heads)
             .count(width / n_heads)
+            .scores(scores, n_tokens)
             .masks(masks)
             .launch(Grid::blocks(tiles.0.dim(0)?, n_heads).with_shared(cut.shared_bytes(2)))?;
         Ok((y, log_sums))
     }
 
-    /// dy, y (T, D), qkv (T, 3 D), the kept logarithms (T, H) -> dqkv (T, 3 D).
+    /// dy, y (T, D), qkv (T, 3 D), the kept logarithms (T, H) -> dqkv (T, 3 D); sets the gradients
+    /// of the products with relative embeddings, which are 0 before, where a sequence has them.
     pub(in crate::nn) fn attention_backward(
         &self,
         dy: &Tensor,
         [y, qkv, log_sums]: [&Tensor; 3],
         tiles: &Tiles,
+        (scores, d_products): (&Scores, [Option<&Tensor>; 2]),
         masks: Option<Masks>,
         stored: Precision,
     ) -> Result<Tensor> {
@@ -117,9 +170,12 @@ impl Kernels {
                 .pointer(log_sums)
                 .pointer(&products)
                 .values(&dqkv)
+                .optional(d_products[0])
+                .optional(d_products[1])
                 .pointer(&tiles.0)
                 .count(n_heads)
                 .count(width / n_heads)
+                .scores(scores, n_tokens)
                 .masks(masks)
                 .launch(Grid::blocks(tiles.0.dim(0)?, n_heads).with_shared(cut.shared_bytes(4)))?;
         }

@@ -14,6 +14,7 @@ mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub(super) mod device;
+mod disentangled_attention;
 mod elementwise;
 mod embedding;
 mod emulated;
@@ -25,8 +26,9 @@ mod sums;
 
 use candle_core::{DType, Device, Tensor};
 
-pub(super) use attention::{Tiles, tokens_per_tile};
+pub(super) use attention::{Scores, Tiles, tokens_per_tile};
 pub use device::Arriving;
+pub(super) use disentangled_attention::Disentangled;
 pub use emulated::Emulator;
 pub(crate) use optimizer::{DeviceAdamW, Piece, StepFactors};
 
@@ -41,6 +43,17 @@ use crate::nn::dropout::Masks;
 #[cfg(feature = "cuda")]
 pub fn open(number: usize) -> Result<Device> {
     cuda::open(number)
+}
+
+/// Refuses attention heads that are too wide for the kernels of a GPU, before anything is done.
+///
+/// # Errors
+/// [`ErrorKind::Usage`](crate::error::ErrorKind) on a GPU, where `head_width` is above 256.
+pub fn check_head_width(head_width: usize, device: &Device) -> Result<()> {
+    if device.is_cuda() {
+        tokens_per_tile(head_width)?;
+    }
+    Ok(())
 }
 
 /// The kernels for the device that some tensors are on.
@@ -220,6 +233,11 @@ impl Call<'_> {
         }
         if grid.blocks.contains(&0) {
             return Ok(());
+        }
+        // The numbers of threads are 32 bits wide.
+        if grid.blocks[0].saturating_mul(grid.threads) > u32::MAX as usize {
+            let message = format!("`{}` needs more threads than it can count", self.name);
+            return Err(Error::internal(message));
         }
         match &self.kernels.0 {
             #[cfg(feature = "cuda")]

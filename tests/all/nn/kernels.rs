@@ -8,12 +8,13 @@ use std::rc::Rc;
 use candle_core::{DType, Tensor};
 use enginora_rs::data::Sequences;
 use enginora_rs::nn::{
-    Activation, EmbeddingSum, Linear, Precision, QueryKeyValue, ResidualLayerNorm, SelfAttention,
+    Activation, DisentangledAttention, DistanceRows, EmbeddingSum, Linear, PositionTerms,
+    Precision, QueryKeyValue, RelativePositions, RelativeRows, ResidualLayerNorm, SelfAttention,
 };
 use enginora_rs::random::{Purpose, Stream};
 
 use super::layers::{Case, all};
-use super::{assert_close, ids, normal, values, with_parameters_in};
+use super::{assert_close, ids, normal, values, with_parameters, with_parameters_in};
 use crate::kernels::{Backend, emulated};
 
 /// Of f32 sums in two orders, relative to the largest value.
@@ -21,11 +22,9 @@ const F32_TOLERANCE: f64 = 1e-5;
 /// Of values that are rounded to 8 bits on the way.
 const BF16_TOLERANCE: f64 = 2e-2;
 
-/// The layers of the other tests that have kernels, then larger ones in both precisions.
+/// The layers of the other tests, then larger ones in both precisions.
 fn cases() -> Vec<(Case, f64)> {
-    let small = all()
-        .into_iter()
-        .filter(|case| !case.name.starts_with("disentangled"));
+    let small = all().into_iter();
     let mut cases: Vec<_> = small.map(|case| (case, F32_TOLERANCE)).collect();
     for (precision, tolerance) in [
         (Precision::F32, F32_TOLERANCE),
@@ -53,26 +52,43 @@ fn cases() -> Vec<(Case, f64)> {
         }
     }
     cases.push((embedding_sum(), F32_TOLERANCE));
+    for (lengths, rate, head_width) in [
+        // A token that sees itself alone has gradients of 0 in theory.
+        (vec![1, 2], 0.1, 32),
+        (one_long_and_many_short(), 0.1, 16),
+        (random_lengths(60, 4, 200), 0.0, 64),
+        (vec![64, 65, 63, 1, 128], 0.2, 96),
+        (vec![17, 16, 1, 40], 0.2, 160),
+    ] {
+        let case = disentangled_attention(&lengths, rate, head_width);
+        cases.push((case, F32_TOLERANCE));
+    }
     cases
+}
+
+fn random_lengths(first: u64, n: u64, most: u64) -> Vec<usize> {
+    let stream = Stream::new(3, Purpose::Order, 0, 0);
+    (first..first + n)
+        .map(|i| 1 + stream.below(i, most) as usize)
+        .collect()
+}
+
+fn one_long_and_many_short() -> Vec<usize> {
+    [vec![512], random_lengths(100, 20, 5)].concat()
 }
 
 /// Lengths, window, rate of dropout, width of a head.
 fn attentions() -> Vec<(Vec<usize>, Option<usize>, f64, usize)> {
-    let stream = Stream::new(3, Purpose::Order, 0, 0);
-    let random = |first: u64, n: u64, most: u64| -> Vec<usize> {
-        (first..first + n)
-            .map(|i| 1 + stream.below(i, most) as usize)
-            .collect()
-    };
-    let one_long_and_many_short = [vec![512], random(100, 20, 5)].concat();
     vec![
         (vec![1], None, 0.1, 32),
-        (one_long_and_many_short, None, 0.1, 32),
-        (random(0, 6, 200), None, 0.1, 64),
-        (random(20, 4, 150), None, 0.0, 96),
+        (one_long_and_many_short(), None, 0.1, 32),
+        (random_lengths(0, 6, 200), None, 0.1, 64),
+        (random_lengths(20, 4, 150), None, 0.0, 96),
         (vec![64, 65, 63, 1, 128], None, 0.2, 16),
-        (random(40, 4, 300), Some(10), 0.1, 64),
+        (random_lengths(40, 4, 300), Some(10), 0.1, 64),
         (vec![200, 3, 70, 1], Some(64), 0.2, 128),
+        (vec![40, 1, 33], None, 0.2, 192),
+        (vec![50, 3, 16], Some(8), 0.1, 256),
     ]
 }
 
@@ -114,6 +130,58 @@ fn attention(
         backward: Box::new(move |dy, saved, _| {
             let dy = stored(dy, precision);
             Ok(vec![again.backward(&dy, &seen, saved)?])
+        }),
+        formula: Box::new(|_, _| unreachable!()),
+    }
+}
+
+/// Buckets as those of published models are: up to 8 of their own, the others shared.
+fn disentangled_attention(lengths: &[usize], rate: f64, head_width: usize) -> Case {
+    const N_HEADS: usize = 2;
+    let width = N_HEADS * head_width;
+    let terms = PositionTerms {
+        content_to_position: true,
+        position_to_content: true,
+    };
+    let scale = 1.0 / (3.0 * head_width as f64).sqrt();
+    let (parameters, layer) = with_parameters(|vars| {
+        Ok(DisentangledAttention::new(
+            vars, N_HEADS, terms, scale, rate,
+        ))
+    });
+    let layer = Rc::new(layer);
+    let again = layer.clone();
+    let sequences = Sequences::of_lengths(lengths.iter().copied());
+    let seen = sequences.clone();
+    let positions = RelativePositions {
+        buckets: Some(16),
+        max_distance: 256,
+    };
+    let longest = lengths.iter().copied().max().unwrap();
+    let distances = DistanceRows::new(positions, longest);
+    let of_backward = distances.clone();
+    let n_rows = distances.used().len();
+    Case {
+        name: format!(
+            "large disentangled attention, lengths {lengths:?}, dropout {rate}, width {head_width}"
+        ),
+        parameters,
+        inputs: vec![
+            normal(56, &[sequences.n_tokens(), 3 * width]),
+            normal(57, &[n_rows, width]),
+            normal(58, &[n_rows, width]),
+        ],
+        forward: Box::new(move |x, saved| {
+            let relative = RelativeRows {
+                keys: Some(x[1].clone()),
+                queries: Some(x[2].clone()),
+            };
+            layer.forward(&x[0], &relative, &distances, &sequences, saved)
+        }),
+        backward: Box::new(move |dy, saved, _| {
+            let (dqkv, rows) = again.backward(dy, &of_backward, &seen, saved)?;
+            let rows = [rows.keys, rows.queries].into_iter().flatten();
+            Ok(std::iter::once(dqkv).chain(rows).collect())
         }),
         formula: Box::new(|_, _| unreachable!()),
     }
