@@ -282,7 +282,7 @@ pub fn remove_temporaries(folder: &Path) -> Result<()> {
 }
 
 /// Whether a name is one of [`temporary_name`].
-fn is_temporary(path: &Path) -> bool {
+pub fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
     let number = stem.and_then(|stem| stem.rsplit_once('.')).map(|(_, n)| n);

@@ -14,11 +14,23 @@ use crate::fsio::{self, hexadecimal};
 use crate::nn::Precision;
 use crate::pipeline::input_files::{data_files, data_sets, hash_of, model_files};
 use crate::pipeline::inputs::Inputs;
+use crate::pipeline::ready_model::ModelStart;
 use crate::pipeline::run_folder::RunFolder;
 use crate::train::Origin;
 
 /// The file that keeps it, with the checkpoints. Its first line is the SHA-256 of what follows.
 const NAME: &str = "begun.json";
+
+/// What the checkpoints of a training belong to that is part of something larger, and whose folder
+/// has a name, `key`, with the hash of its config, its data and the program's version: beside that,
+/// what products are computed in, and the examples.
+pub fn origin_of_part(key: &str, inputs: &Inputs, start: &ModelStart) -> Origin {
+    let others = format!("{} {}", start.products_in(), hash_of_selection(inputs));
+    Origin {
+        config_sha256: hexadecimal(&Sha256::digest(key)),
+        data_sha256: hexadecimal(&Sha256::digest(others)),
+    }
+}
 
 /// What follows the name of a key that one of two configs lacks.
 const NOTHING: &str = "nothing";

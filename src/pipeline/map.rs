@@ -35,11 +35,13 @@ pub struct MapCommandOptions {
 /// asked for, `data_map.svg` and `.png`. Of several runs each has its map in a folder of its own,
 /// `1`, `2` and so on; beside these lie the map of their means, and how much the runs agree:
 /// `stability.tsv`, and the picture `stability.svg` and `.png`. What an earlier `map` left in the
-/// folder is replaced; when something fails, it stays as it was.
+/// folder is replaced; when something fails or a signal comes, it stays as it was.
 ///
 /// # Errors
 /// Dynamics that are not there or not what they should be, an output that cannot be written.
 pub fn run_map(options: &MapCommandOptions) -> Result<()> {
+    signals::say_at_stop("no map was made; the same command begins anew".to_owned());
+    let finishing = Finishing::begin();
     let start = Instant::now();
     let found: Vec<DynamicsFiles> = options
         .paths
@@ -54,7 +56,7 @@ pub fn run_map(options: &MapCommandOptions) -> Result<()> {
         }
         _ => Some(compare_maps(options, &found, folder.path())?),
     };
-    let finishing = Finishing::begin();
+    signals::check()?;
     folder.finish()?;
     drop(finishing);
     signals::check()?;
@@ -147,6 +149,7 @@ fn make_map(
         if options.plots {
             drawn.extend(points.iter().map(figure_point));
         }
+        signals::check()
     })?;
     if n_epochs == 1 {
         tracing::warn!("a map of one epoch has variability 0 everywhere");

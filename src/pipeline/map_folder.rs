@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dynamics::DynamicsFiles;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::fsio;
+use crate::fsio::{self, FolderLock, Sharing};
 
 /// All names that `map` gives to files.
 const FILES: [&str; 8] = [
@@ -27,6 +27,8 @@ pub(super) const STABILITY: &str = "stability.tsv";
 pub(super) struct MapFolder {
     output: PathBuf,
     staged: PathBuf,
+    /// As long as a process makes files in it.
+    lock: Option<FolderLock>,
     /// The folders that were not there before, the innermost first.
     made: Vec<PathBuf>,
 }
@@ -42,16 +44,17 @@ impl MapFolder {
         }
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made = output.ancestors().take_while(missing);
-        let folder = Self {
+        let mut folder = Self {
             output: output.to_owned(),
-            staged: output.join(format!(".map.{}.tmp", std::process::id())),
+            staged: fsio::temporary_name(&output.join("map")),
+            lock: None,
             made: made.map(Path::to_owned).collect(),
         };
         // First, so that an error names the folder that was asked for.
         fsio::create_folder(output)?;
-        // What a killed process with our number may have left.
-        let _ = fsio::remove_folder(&folder.staged);
+        remove_left_behind(output)?;
         fsio::create_folder(&folder.staged)?;
+        folder.lock = Some(FolderLock::take(&folder.staged, Sharing::Alone)?);
         Ok(folder)
     }
 
@@ -88,12 +91,32 @@ impl MapFolder {
 impl Drop for MapFolder {
     /// Leaves nothing of a command that did not finish.
     fn drop(&mut self) {
+        // Not everywhere can a file be removed that is open.
+        self.lock = None;
         let _ = fsio::remove_folder(&self.staged);
         for folder in &self.made {
             // What is not empty stays.
             let _ = fsio::remove_folder_if_empty(folder);
         }
     }
+}
+
+/// Removes what processes that were killed had made of their maps: nobody has its lock any more.
+fn remove_left_behind(output: &Path) -> Result<()> {
+    let entries = fs::read_dir(output).map_err(|e| Error::reading(output, &e))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_staged = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(".map.") && fsio::is_temporary(path) && path.is_dir()
+    };
+    for folder in paths.filter(is_staged) {
+        let lock = FolderLock::take(&folder, Sharing::Alone);
+        if lock.is_ok() {
+            drop(lock);
+            fsio::remove_folder(&folder)?;
+        }
+    }
+    Ok(())
 }
 
 /// Sees that what is read is not among what is written.

@@ -29,12 +29,12 @@ type WriteTable = fn(&Path, &DynamicsFiles, &Receiver<Part>) -> Result<()>;
 /// each part to `see`; the number of epochs.
 ///
 /// # Errors
-/// As [`map_in_parts`]; a file that cannot be written.
+/// As [`map_in_parts`]; those of `see`; a file that cannot be written.
 pub(super) fn write_tables(
     files: &DynamicsFiles,
     options: MapOptions,
     output: &Path,
-    mut see: impl FnMut(&[Point]),
+    mut see: impl FnMut(&[Point]) -> Result<()>,
 ) -> Result<usize> {
     let tables: [WriteTable; 3] = [write_parquet, write_metrics, write_trustai];
     std::thread::scope(|scope| {
@@ -47,7 +47,7 @@ pub(super) fn write_tables(
             .unzip();
         let mut failed = None;
         let made = map_in_parts(files, options, Room::beside(output), |points| {
-            see(&points);
+            see(&points)?;
             let part = Some(Arc::new(points));
             let mut sent = senders.iter().map(|sender| sender.send(part.clone()));
             failed = sent.position(|sent| sent.is_err());

@@ -196,6 +196,11 @@ impl ModelStart {
         })
     }
 
+    /// What products are computed in, in words.
+    pub fn products_in(&self) -> &'static str {
+        self.precision.describe(&self.device)
+    }
+
     /// The number of the model's weights.
     pub fn n_parameters(&self) -> usize {
         self.values.len()

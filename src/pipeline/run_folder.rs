@@ -120,7 +120,7 @@ impl RunFolder {
         self.log_to(console)?;
         tracing::info!("going on with run {}", self.path.display());
         fsio::remove_temporaries(&self.output_dir)?;
-        remove_temporaries(&self.path)
+        self.remove_half_made()
     }
 
     /// Removes everything but the log.
@@ -145,7 +145,7 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::finish`].
     pub fn finish_again(&self) -> Result<()> {
-        fsio::remove_folder(&self.checkpoints_folder())?;
+        self.remove_checkpoints()?;
         let last = numbers_in(&self.output_dir.join(RUNS))?.pop();
         if last.map(folder_name).as_deref() == self.path.file_name().and_then(|n| n.to_str()) {
             fsio::remove_temporaries(&self.output_dir)?;
@@ -160,18 +160,30 @@ impl RunFolder {
         console.log_to(file).map_err(|e| Error::writing(&log, &e))
     }
 
-    /// Makes the folder `path` anew for a run below `output_dir` that has no number, is not shown
-    /// there and keeps no log; what an unfinished run has left in it goes.
+    /// The folder `path` for a training below `output_dir` that is part of something larger: it
+    /// has no number, is not shown there and keeps no log.
+    pub fn of_part(output_dir: &Path, path: &Path) -> Self {
+        Self {
+            output_dir: output_dir.to_path_buf(),
+            path: path.to_path_buf(),
+        }
+    }
+
+    /// Makes the folder anew; what an unfinished run has left in it goes.
     ///
     /// # Errors
     /// A folder that cannot be made.
-    pub fn anew(output_dir: &Path, path: &Path) -> Result<Self> {
-        fsio::remove_folder(path)?;
-        fsio::create_folder(path)?;
-        Ok(Self {
-            output_dir: output_dir.to_path_buf(),
-            path: path.to_path_buf(),
-        })
+    pub fn begin(&self) -> Result<()> {
+        fsio::remove_folder(&self.path)?;
+        fsio::create_folder(&self.path)
+    }
+
+    /// Removes what was half made in the folder of a run that was stopped.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or changed.
+    pub fn remove_half_made(&self) -> Result<()> {
+        remove_temporaries(&self.path)
     }
 
     /// Whether a run in the folder `path` has all its files.
@@ -270,6 +282,15 @@ impl RunFolder {
         let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
         text.push('\n');
         fsio::write(&self.path.join(MANIFEST), text.as_bytes())?;
+        self.remove_checkpoints()
+    }
+
+    /// Removes what only an unfinished run needs: also what one has left that was killed between
+    /// its manifest and this.
+    ///
+    /// # Errors
+    /// A folder that cannot be removed.
+    pub fn remove_checkpoints(&self) -> Result<()> {
         fsio::remove_folder(&self.checkpoints_folder())
     }
 

@@ -1,5 +1,8 @@
 //! How a run starts: anew, or from where one was stopped.
 
+use std::path::Path;
+use std::time::Duration;
+
 use crate::config::{Config, LoadedConfig};
 use crate::error::Result;
 use crate::fsio::{self, FolderLock, Sharing};
@@ -8,7 +11,12 @@ use crate::pipeline::begun::Begun;
 use crate::pipeline::inputs::Inputs;
 use crate::pipeline::run_folder::{Latest, RunFolder};
 use crate::pipeline::signals;
-use crate::train::Checkpoints;
+use crate::train::{Checkpoints, Origin};
+
+/// The least time between two checkpoints of a training that is part of something larger. Such a
+/// training may have epochs of a few steps, and a checkpoint takes as long as a step; to train
+/// this long again costs little.
+const PART_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a run starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,5 +128,29 @@ pub fn open(
         }
     }
     begun.write(&run)?;
+    Ok((run, checkpoints))
+}
+
+/// The folder of a training that is part of something larger, as a cell of a grid or a fold is, and
+/// its checkpoints: where one of this origin is there, with all that was left when it was stopped,
+/// else empty. A signal stops the training after a checkpoint.
+///
+/// # Errors
+/// A folder that cannot be made, read or changed.
+pub fn open_part(
+    output_dir: &Path,
+    folder: &Path,
+    save_steps: usize,
+    origin: Origin,
+) -> Result<(RunFolder, Checkpoints)> {
+    let run = RunFolder::of_part(output_dir, folder);
+    let checkpoints = run.checkpoints_folder();
+    let checkpoints = Checkpoints::new(checkpoints, save_steps, origin, signals::check);
+    let checkpoints = checkpoints.with_pause(PART_PAUSE);
+    if checkpoints.has_any()? {
+        run.remove_half_made()?;
+    } else {
+        run.begin()?;
+    }
     Ok((run, checkpoints))
 }

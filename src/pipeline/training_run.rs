@@ -59,10 +59,7 @@ pub fn train_and_evaluate(
     for watcher in watchers {
         all.push(&mut **watcher);
     }
-    let finishing = checkpoints.are_kept().then(Finishing::begin);
     let outcome = train_and_record(loaded, inputs, model, &recording, &mut all, checkpoints)?;
-    drop(finishing);
-    signals::check()?;
     let map = config.training.perform_data_cartography;
     let map = map.then(|| make_map(config, inputs, run)).transpose()?;
     let results = stages::evaluate_all(config, inputs, model, run, console)?;
@@ -91,7 +88,8 @@ pub struct Recording<'a> {
     pub folder: &'a Path,
 }
 
-/// Trains the model on the selected examples and records their dynamics.
+/// Trains the model on the selected examples and records their dynamics. Where there are
+/// checkpoints, a signal stops it after one.
 ///
 /// # Errors
 /// As [`train_and_evaluate`].
@@ -146,7 +144,11 @@ pub fn train_and_record(
     if training.record.is_some() {
         callbacks.push(&mut recorder);
     }
-    train(&model.classifier, &training, &mut callbacks, checkpoints)
+    let finishing = checkpoints.are_kept().then(Finishing::begin);
+    let outcome = train(&model.classifier, &training, &mut callbacks, checkpoints)?;
+    drop(finishing);
+    signals::check()?;
+    Ok(outcome)
 }
 
 /// A pattern that cannot be followed is a problem of its place in the config.

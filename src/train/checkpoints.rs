@@ -10,7 +10,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -47,6 +47,10 @@ pub struct Checkpoints {
     stop: fn() -> Result<()>,
     /// The last that was made or gone on from.
     last: Option<Position>,
+    /// The least time between two that nobody waits for.
+    pause: Duration,
+    /// When the last was made, or the training began.
+    at: Instant,
 }
 
 /// What a checkpoint belongs to.
@@ -108,7 +112,17 @@ impl Checkpoints {
             origin,
             stop,
             last: None,
+            pause: Duration::ZERO,
+            at: Instant::now(),
         }
+    }
+
+    /// Leaves those out that are due so soon after the one before, or the beginning; a training
+    /// that is to stop still makes one.
+    #[must_use]
+    pub fn with_pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// No checkpoints: a training that is stopped starts anew.
@@ -119,6 +133,8 @@ impl Checkpoints {
             origin: Origin::default(),
             stop: || Ok(()),
             last: None,
+            pause: Duration::ZERO,
+            at: Instant::now(),
         }
     }
 
@@ -203,7 +219,7 @@ impl Checkpoints {
         callbacks: &[&mut dyn Callback],
     ) -> Result<()> {
         let is_due = self.save_steps > 0 && state.at.step.is_multiple_of(self.save_steps);
-        if is_due {
+        if is_due && self.at.elapsed() >= self.pause {
             self.save(model, state, callbacks)?;
         }
         self.stop_if_asked(model, state, callbacks)
@@ -219,8 +235,10 @@ impl Checkpoints {
         state: &State<'_>,
         callbacks: &[&mut dyn Callback],
     ) -> Result<()> {
-        self.save(model, state, callbacks)?;
-        (self.stop)()
+        if self.at.elapsed() >= self.pause {
+            self.save(model, state, callbacks)?;
+        }
+        self.stop_if_asked(model, state, callbacks)
     }
 
     /// In the passes at an epoch's end, which change nothing until they are over: a checkpoint of
@@ -270,6 +288,7 @@ impl Checkpoints {
             return Err(error.with_hint(needed(model, state, &states)));
         }
         self.last = Some(state.at);
+        self.at = Instant::now();
         tracing::debug!(
             "checkpoint {} in {:.3} s",
             path.display(),

@@ -39,6 +39,7 @@ mod select;
 mod sentence_piece;
 mod shipped_configs;
 mod signals;
+mod stopped;
 mod table;
 mod tokenizer;
 mod tokens;

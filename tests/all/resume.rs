@@ -42,18 +42,17 @@ fn gather(folder: &Path, below: &str, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// Names of files whose content differs, or that only one has.
-pub fn differences(
-    one: &BTreeMap<String, Vec<u8>>,
-    other: &BTreeMap<String, Vec<u8>>,
-) -> Vec<String> {
-    let names = one.keys().chain(other.keys());
-    let mut names: Vec<String> = names
-        .filter(|name| one.get(*name) != other.get(*name))
-        .cloned()
+/// Sees that a run has left what one that was never stopped did: the same files with the same
+/// content, and no others. `when` begins the message.
+pub fn assert_same_files(expected: &BTreeMap<String, Vec<u8>>, project: &Project, when: &str) {
+    let found = files(project);
+    let names = expected.keys().chain(found.keys());
+    let mut differing: Vec<&String> = names
+        .filter(|name| expected.get(*name) != found.get(*name))
         .collect();
-    names.dedup();
-    names
+    differing.sort();
+    differing.dedup();
+    assert!(differing.is_empty(), "{when}{differing:?}");
 }
 
 pub fn start(project: &Project, arguments: &[&str]) -> Child {
@@ -135,11 +134,7 @@ fn kill_until_complete(project: &Project, extra: &[&str], seed: u64, n_kills: us
         }
         let output = project.run(&arguments);
         assert!(output.status.success(), "{}", said(&output));
-        let differences = differences(&expected, &files(project));
-        assert!(
-            differences.is_empty(),
-            "after {killed} kills: {differences:?}"
-        );
+        assert_same_files(&expected, project, &format!("after {killed} kills: "));
     }
     killed
 }
@@ -208,8 +203,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_used() {
     assert!(output.status.success(), "{log}");
     assert!(log.contains(&format!("{newest} is not used: ")), "{log}");
     assert!(log.contains("going on from the checkpoint"), "{log}");
-    let differences = differences(&expected, &files(&project));
-    assert!(differences.is_empty(), "{differences:?}");
+    assert_same_files(&expected, &project, "");
 }
 
 #[test]
@@ -230,8 +224,7 @@ fn without_a_good_checkpoint_training_starts_from_its_beginning() {
     let log = said(&output);
     assert!(output.status.success(), "{log}");
     assert!(log.contains("training starts from its beginning"), "{log}");
-    let differences = differences(&expected, &files(&project));
-    assert!(differences.is_empty(), "{differences:?}");
+    assert_same_files(&expected, &project, "");
 }
 
 #[test]
@@ -294,8 +287,7 @@ fn dynamics_that_are_not_what_was_recorded_are_recorded_again() {
     let log = said(&output);
     assert!(output.status.success(), "{log}");
     assert!(log.contains("training starts from its beginning"), "{log}");
-    let differences = differences(&expected, &files(&project));
-    assert!(differences.is_empty(), "{differences:?}");
+    assert_same_files(&expected, &project, "");
 }
 
 #[test]
@@ -308,8 +300,7 @@ fn a_run_that_was_stopped_before_it_wrote_anything_starts_in_its_folder() {
     project.write("out/runs/0001/best_model/.config.json.77.tmp", "half");
     project.write("out/runs/0001/of_another_time.csv", "");
     project.succeed(&RESUME);
-    let differences = differences(&expected, &files(&project));
-    assert!(differences.is_empty(), "{differences:?}");
+    assert_same_files(&expected, &project, "");
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::project::{LOOP, Project};
-use crate::resume::{RESUME, differences, files, longer_project, said, start};
+use crate::resume::{RESUME, assert_same_files, files, longer_project, said, start};
 
-fn send(signal: &str, process: u32) {
+pub fn send(signal: &str, process: u32) {
     let sent = Command::new("kill")
         .args([&format!("-{signal}"), &process.to_string()])
         .status();
@@ -32,7 +32,7 @@ fn wait_for_training(project: &Project) {
     }
 }
 
-fn code(status: ExitStatus) -> i32 {
+pub fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| panic!("{status}"))
 }
 
@@ -63,7 +63,7 @@ fn a_signal_in_training_saves_a_checkpoint_and_says_how_to_go_on() {
             "{}",
             said(&output)
         );
-        assert!(differences(&expected, &files(&project)).is_empty());
+        assert_same_files(&expected, &project, "");
     }
 }
 
@@ -99,8 +99,7 @@ fn a_signal_at_any_moment_ends_a_run_that_goes_on_to_the_same_bytes() {
     assert!(n_stopped > 2, "{n_stopped}");
     let output = project.run(&RESUME);
     assert!(output.status.success(), "{}", said(&output));
-    let differences = differences(&expected, &files(&project));
-    assert!(differences.is_empty(), "{differences:?}");
+    assert_same_files(&expected, &project, "");
 }
 
 #[test]
@@ -187,8 +186,7 @@ fn a_run_on_a_disk_that_gets_full_says_so_and_goes_on_when_there_is_room() {
         codes.push(code);
         fs::remove_dir(folder.join("out")).unwrap();
         fs::rename(folder.join("copied"), folder.join("out")).unwrap();
-        let differences = differences(&expected, &files(&project));
-        assert!(differences.is_empty(), "{size}: {differences:?}");
+        assert_same_files(&expected, &project, &format!("{size}: "));
     }
     assert!(
         codes.iter().filter(|code| **code != 0).count() > 2,

@@ -13,6 +13,7 @@ mod trainings;
 use std::path::PathBuf;
 
 use crate::error::Result;
+use crate::fsio::{self, FolderLock, Sharing};
 use crate::map::label_errors::LabelEvidence;
 use crate::pipeline::{Console, DeviceChoice, open_device, signals};
 pub(super) use audited_run::default_output;
@@ -39,13 +40,15 @@ pub struct AuditOptions {
 ///
 /// # Errors
 /// A path that is no run with training dynamics, data that is no longer the run's, training that
-/// fails, an output that cannot be written.
+/// fails, an output that cannot be written or that another process is writing.
 pub fn run_audit(options: &AuditOptions, device: DeviceChoice, console: &Console) -> Result<()> {
     let device = open_device(device)?;
     let run = AuditedRun::read(&options.run)?;
     let output = options.output.clone();
     let output = output.unwrap_or_else(|| audited_run::default_output(&options.run));
-    signals::say_at_stop("the same command goes on".to_owned());
+    signals::say_at_stop("the same command goes on where it was stopped".to_owned());
+    fsio::create_folder(&output)?;
+    let _lock = FolderLock::take(&output, Sharing::Alone)?;
     let crossed = match options.folds {
         Some(n_folds) => Some(trainings::cross_validate(
             &run, n_folds, &output, &device, console,

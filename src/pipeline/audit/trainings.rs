@@ -15,14 +15,16 @@ use crate::map::label_errors::{
     CrossValidated, LabelEvidence, mean_probabilities, probabilities_of,
 };
 use crate::pipeline::Console;
+use crate::pipeline::begun::origin_of_part;
 use crate::pipeline::inputs::{Inputs, ValidationSet};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::ready_model::{ModelStart, ReadyModel, thousands};
 use crate::pipeline::run_folder::RunFolder;
+use crate::pipeline::start::open_part;
 use crate::pipeline::training_run::{Recording, train_and_record};
 use crate::random::{Purpose, Stream};
 use crate::select::{Commands, Selection};
-use crate::train::{Callback, Checkpoints};
+use crate::train::Callback;
 
 /// The share of labels that calibration makes wrong: enough to measure with, and too few to
 /// change much of what the model learns.
@@ -204,6 +206,7 @@ impl<'a> Trainer<'a> {
         let dynamics = folder.join("training_dynamics");
         if RunFolder::is_complete(folder) {
             tracing::info!("{what}: kept from before in {}", folder.display());
+            RunFolder::of_part(folder, folder).remove_checkpoints()?;
             return DynamicsFiles::Enginora(dynamics).read(None);
         }
         tracing::info!("{what}: training on {} examples", thousands(part.len()));
@@ -217,7 +220,10 @@ impl<'a> Trainer<'a> {
         }
         let start = start.as_ref().ok_or_else(|| Error::internal("no start"))?;
         let model = start.model(loaded.config.random_state)?;
-        let run = RunFolder::anew(folder, folder)?;
+        let key = folder.to_string_lossy();
+        let origin = origin_of_part(&key, &inputs, start);
+        let save_steps = loaded.config.training.save_steps;
+        let (run, mut checkpoints) = open_part(folder, folder, save_steps, origin)?;
         run.write_config(&loaded.config)?;
         let recording = Recording {
             when: Some(Record::EpochEnd),
@@ -226,8 +232,14 @@ impl<'a> Trainer<'a> {
         };
         let mut progress = Progress::new(self.console, recording.when);
         let watchers: &mut [&mut dyn Callback] = &mut [&mut progress];
-        let checkpoints = &mut Checkpoints::none();
-        train_and_record(loaded, &inputs, &model, &recording, watchers, checkpoints)?;
+        train_and_record(
+            loaded,
+            &inputs,
+            &model,
+            &recording,
+            watchers,
+            &mut checkpoints,
+        )?;
         run.complete()?;
         DynamicsFiles::Enginora(dynamics).read(None)
     }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use crate::config::LoadedConfig;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::pipeline::Console;
+use crate::pipeline::begun::origin_of_part;
 use crate::pipeline::experiment::cells::{Cell, MAP};
 use crate::pipeline::experiment::claims::Claims;
 use crate::pipeline::experiment::grid_progress::GridProgress;
 use crate::pipeline::experiment::subset::selection_of;
 use crate::pipeline::inputs::Inputs;
 use crate::pipeline::ready_model::ModelStart;
-use crate::pipeline::run_folder::RunFolder;
-use crate::pipeline::selection_record;
+use crate::pipeline::start::open_part;
 use crate::pipeline::training_run::{Trained, train_and_evaluate};
-use crate::train::Checkpoints;
+use crate::pipeline::{selection_record, signals};
 
 /// How often a job that waits for another process looks again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,8 +44,9 @@ pub struct Failure<'a> {
 }
 
 /// Trains `cells`, in this order, but those that need a map after the training that makes it,
-/// which is one of `all`;
-/// `n_jobs` at a time. One that fails stops none but those that need its map.
+/// which is one of `all`; `n_jobs` at a time. One that fails stops none but those that need its map.
+///
+/// A signal stops all: those that train make a checkpoint, those that evaluate are finished.
 ///
 /// With several jobs each has its share of the processor's threads; results do not depend on it.
 pub fn train_cells<'a>(
@@ -130,7 +131,7 @@ enum Next<'a> {
 }
 
 fn work(grid: &Grid<'_>, queue: &Queue<'_>) {
-    loop {
+    while signals::check().is_ok() {
         let mut state = queue.lock();
         match queue.next(&mut state, grid) {
             Next::Stop => break,
@@ -148,6 +149,7 @@ fn work(grid: &Grid<'_>, queue: &Queue<'_>) {
                 grid.claims.release(&cell.id());
                 let mut state = queue.lock();
                 state.n_running -= 1;
+                let failure = failure.filter(|error| !is_stop(error));
                 let failure = failure.map(|error| Failure { cell, error });
                 state.failures.extend(failure);
                 drop(state);
@@ -229,21 +231,25 @@ fn train_cell(grid: &Grid<'_>, cell: &Cell, map: Option<&Cell>) -> Result<()> {
         let map = map.map(|map| map.folder.join(MAP));
         let selection = selection_of(cell, grid.inputs, map.as_deref())?;
         let inputs = grid.inputs.with_selection(&loaded, selection)?;
-        let run = RunFolder::anew(grid.loaded.config.output_dir(), &cell.folder)?;
+        let (run, mut checkpoints) = open_part(
+            grid.loaded.config.output_dir(),
+            &cell.folder,
+            grid.loaded.config.training.save_steps,
+            origin_of_part(&cell.id(), &inputs, grid.start),
+        )?;
         run.write_config(&cell.config)?;
         selection_record::write(&run, &inputs)?;
         let model = grid.start.model(cell.seed)?;
         let watchers: &mut [&mut dyn crate::train::Callback] = &mut [&mut progress];
         // The bars are those of the grid.
         let console = Console::new(false);
-        let checkpoints = &mut Checkpoints::none();
         let trained = train_and_evaluate(
             &loaded,
             &inputs,
             &model,
             &run,
             watchers,
-            checkpoints,
+            &mut checkpoints,
             &console,
         )?;
         run.complete()?;
@@ -254,12 +260,21 @@ fn train_cell(grid: &Grid<'_>, cell: &Cell, map: Option<&Cell>) -> Result<()> {
             progress.end(&format!("{cell}{}", scores(&trained)));
             Ok(())
         }
+        Err(error) if is_stop(&error) => {
+            tracing::info!("{cell}: stopped, and goes on from its checkpoint");
+            Err(error)
+        }
         Err(error) => {
             progress.end(&format!("{cell} failed"));
             tracing::warn!("{cell}: {error}");
             Err(error)
         }
     }
+}
+
+/// Whether it is no failure but a signal.
+fn is_stop(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Stopped(_))
 }
 
 /// The first metric on the stages that are not trained on: `, test accuracy_score 0.7530`.

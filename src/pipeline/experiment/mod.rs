@@ -68,7 +68,7 @@ pub fn run_experiment(
 ) -> Result<()> {
     let device = open_device(device)?;
     let loaded = read_experiment(&options.config)?;
-    signals::say_at_stop("the same command goes on".to_owned());
+    signals::say_at_stop("the same command goes on where it was stopped".to_owned());
     let mut lock = OutputLock::take_early(&loaded.config, Sharing::Shared)?;
     let shard = shard_of(options)?;
     let inputs = Inputs::read(&loaded, Commands::Run)?;
@@ -131,7 +131,9 @@ fn read_experiment(options: &ConfigOptions) -> Result<LoadedConfig> {
         (Some(i), _) => format!("training.selectors[{i}]"),
         (None, Some(CurriculumOrder::Map(_))) => "training.curriculum_order".to_owned(),
         _ => {
+            let save_steps = config.training.save_steps;
             loaded.config = without_results(config);
+            loaded.config.training.save_steps = save_steps;
             return Ok(loaded);
         }
     };
@@ -205,6 +207,7 @@ fn train_all<'a>(
     };
     let failures = train_cells(&grid, todo, cells, n_jobs);
     progress.finish();
+    signals::check()?;
     Ok(failures)
 }
 

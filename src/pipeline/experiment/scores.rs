@@ -8,6 +8,7 @@ use crate::fsio;
 use crate::pipeline::experiment::cells::{CELLS, Cell};
 use crate::pipeline::experiment_results::{CellScore, StageScores, write_results};
 use crate::pipeline::inputs::Inputs;
+use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::summary::print_text;
 use crate::train::MetricSet;
 
@@ -18,6 +19,9 @@ use crate::train::MetricSet;
 pub fn gather(loaded: &LoadedConfig, inputs: &Inputs, cells: &[Cell]) -> Result<()> {
     let output_dir = loaded.config.output_dir();
     let scored = || cells.iter().filter(|cell| cell.is_scored);
+    for cell in cells.iter().filter(|cell| cell.is_complete()) {
+        RunFolder::of_part(output_dir, &cell.folder).remove_checkpoints()?;
+    }
     let done = scored().filter(|cell| cell.is_complete());
     let scores = done.map(|cell| score_of(cell, &inputs.metrics));
     let scores = scores.collect::<Result<Vec<CellScore>>>()?;
