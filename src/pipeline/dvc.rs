@@ -43,6 +43,23 @@ pub fn add(config: &Config, inputs: &Inputs, folder: &RunFolder) -> Result<()> {
     Ok(())
 }
 
+/// Adds a complete run that was stopped before all of it was added: as [`add`], unless DVC has it
+/// all, which the files that it leaves say.
+///
+/// # Errors
+/// A run folder that cannot be listed.
+pub fn add_missing(config: &Config, inputs: &Inputs, folder: &RunFolder) -> Result<()> {
+    let is_added = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.with_file_name(format!("{name}.dvc")).exists()
+    };
+    if paths(config, inputs, folder)?.iter().all(is_added) {
+        return Ok(());
+    }
+    check(config);
+    add(config, inputs, folder)
+}
+
 /// Why a command of DVC's did not do what it should.
 struct Failure {
     is_missing: bool,

@@ -64,6 +64,7 @@ use device::open_device;
 use inputs::Inputs;
 use progress::Progress;
 use ready_model::ReadyModel;
+use run_folder::RunFolder;
 use start::{Found, OutputLock};
 use summary::print_text;
 use tracking::Tracking;
@@ -124,7 +125,7 @@ pub fn run_loop(
     let unfinished = match start::find(config, start)? {
         Found::None => None,
         Found::Unfinished(run) => Some(run),
-        Found::Complete => return Ok(()),
+        Found::Complete(run) => return add_to_dvc(&loaded, &run),
     };
     let inputs = Inputs::read(&loaded, Commands::Run)?;
     dvc::check(config);
@@ -157,6 +158,15 @@ pub fn run_loop(
     run.finish()?;
     dvc::add(config, &inputs, &run)?;
     summary::print(config, &inputs, &run, &trained, options)
+}
+
+/// What comes after a run is complete, for one that was stopped before that was done.
+fn add_to_dvc(loaded: &LoadedConfig, run: &RunFolder) -> Result<()> {
+    if !loaded.config.dvc.enabled {
+        return Ok(());
+    }
+    let inputs = Inputs::read(loaded, Commands::Describe)?;
+    dvc::add_missing(&loaded.config, &inputs, run)
 }
 
 /// Checks everything that can be checked without training, and says what a run would do.

@@ -34,7 +34,7 @@ pub enum Found {
     /// One that was stopped.
     Unfinished(RunFolder),
     /// A complete one of this config: there is nothing to do.
-    Complete,
+    Complete(RunFolder),
 }
 
 /// A lock on the output folder, from when there is one.
@@ -84,7 +84,7 @@ pub fn find(config: &Config, start: Start) -> Result<Found> {
                 "the run {} of this config is complete: nothing to do; without `--resume` a new one starts",
                 run.path().display()
             );
-            Ok(Found::Complete)
+            Ok(Found::Complete(run))
         }
         Latest::Unfinished(run) => Ok(Found::Unfinished(run)),
     }

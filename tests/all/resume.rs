@@ -175,7 +175,8 @@ pub fn longer_project() -> Project {
     project
 }
 
-const SECOND: &str = "epoch-0002-step-00000010";
+/// The second checkpoint of the longer project.
+pub const SECOND: &str = "epoch-0002-step-00000010";
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_used() {

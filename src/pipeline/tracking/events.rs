@@ -60,6 +60,23 @@ pub fn write_event(
     write_record(out, &event.0)
 }
 
+/// Writes that a run which was stopped goes on with `step`: what earlier files have of it and of
+/// later steps is no longer shown.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_restart(out: &mut impl Write, wall_time: f64, step: usize) -> io::Result<()> {
+    /// `SessionLog.SessionStatus`.
+    const START: u64 = 1;
+    let mut session = Message::default();
+    session.varint(1, START);
+    let mut event = Message::default();
+    event.double(1, wall_time);
+    event.varint(2, step as u64);
+    event.message(7, &session);
+    write_record(out, &event.0)
+}
+
 /// `Summary.Value`.
 fn summary_value(tag: &str, value: &Value<'_>) -> Message {
     let mut message = Message::default();

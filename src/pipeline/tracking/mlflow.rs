@@ -3,6 +3,7 @@
 //! A server that is not there stops a run before it trains. One that goes away later does not:
 //! what it did not take is kept, offered again, and in the end written into the run's folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub struct Mlflow {
     run: Option<ServerRun>,
     /// Metrics that the server has not taken yet, in the form in which it takes them.
     unsent: Vec<Value>,
+    /// The last step of each metric that the server has of the run before it was stopped.
+    taken: BTreeMap<String, u64>,
     last_sent: Instant,
     /// No offer before this time, after how long a pause; none: the server answers.
     outage: Option<(Instant, Duration)>,
@@ -90,6 +93,7 @@ impl Mlflow {
             experiment_id,
             run: None,
             unsent: Vec::new(),
+            taken: BTreeMap::new(),
             last_sent: Instant::now(),
             outage: None,
         })
@@ -108,11 +112,17 @@ impl Mlflow {
         }));
     }
 
-    /// Offers all that is kept; what the server does not take stays.
+    /// Offers all that is kept; what the server does not take stays. What it has from before the
+    /// run was stopped, which is the same to the bit, is not sent again.
     fn send(&mut self) -> Result<(), Failure> {
         let Some(run) = &self.run else {
             return Ok(());
         };
+        let taken = &self.taken;
+        self.unsent.retain(|metric| {
+            let last = metric["key"].as_str().and_then(|key| taken.get(key));
+            last.is_none_or(|last| metric["step"].as_u64() > Some(*last))
+        });
         while !self.unsent.is_empty() {
             let n = self.unsent.len().min(METRICS_PER_BATCH);
             let batch = json!({"run_id": run.id, "metrics": self.unsent[..n]});
@@ -259,6 +269,8 @@ impl Tracker for Mlflow {
         if let Some(known) = known_run(run) {
             let running = json!({"run_id": known.id, "status": "RUNNING"});
             server.post("runs/update", &running).map_err(refused)?;
+            let found = server.get("runs/get", &[("run_id", &known.id)]);
+            self.taken = last_steps(&found.map_err(refused)?);
             tracing::info!("MLflow: going on with the run {}", known.id);
             self.run = Some(known);
             return Ok(());
@@ -292,7 +304,7 @@ impl Tracker for Mlflow {
         Value::Array(self.unsent.clone())
     }
 
-    fn take_up(&mut self, pending: Value) {
+    fn take_up(&mut self, pending: Value, _step: usize) {
         if let Value::Array(pending) = pending {
             self.unsent = pending;
         }
@@ -347,6 +359,23 @@ impl Drop for Mlflow {
             let _ = self.end("FAILED");
         }
     }
+}
+
+/// The last step of each metric of a run, as the server describes it.
+fn last_steps(found: &Value) -> BTreeMap<String, u64> {
+    let metrics = found["run"]["data"]["metrics"].as_array();
+    let metrics = metrics.into_iter().flatten();
+    metrics
+        .filter_map(|metric| {
+            // JSON for a protocol buffer's int64 may be a text; 0 is left out.
+            let step = match &metric["step"] {
+                Value::Null => 0,
+                Value::String(text) => text.parse().ok()?,
+                step => step.as_u64()?,
+            };
+            Some((metric["key"].as_str()?.to_owned(), step))
+        })
+        .collect()
 }
 
 /// The server's run, if it had one before the run was stopped.

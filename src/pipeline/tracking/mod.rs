@@ -56,8 +56,9 @@ trait Tracker {
         Json::Null
     }
 
-    /// What [`Tracker::pending`] gave before the run was stopped.
-    fn take_up(&mut self, _pending: Json) {}
+    /// A run that was stopped goes on behind `step`; `pending` is what [`Tracker::pending`] gave
+    /// then.
+    fn take_up(&mut self, _pending: Json, _step: usize) {}
 
     /// The run's files are written, all but its manifest.
     ///
@@ -74,6 +75,8 @@ pub struct Tracking {
     /// Sum of the losses and number of the examples since the last report.
     loss: (f64, usize),
     last_step: Option<StepEnd>,
+    /// Optimizer steps so far.
+    n_steps: usize,
 }
 
 impl Tracking {
@@ -96,6 +99,7 @@ impl Tracking {
             steps_per_epoch: 1.0,
             loss: (0.0, 0),
             last_step: None,
+            n_steps: 0,
         })
     }
 
@@ -160,6 +164,7 @@ impl Callback for Tracking {
         self.loss.0 += step.loss * step.n_examples as f64;
         self.loss.1 += step.n_examples;
         self.last_step = Some(*step);
+        self.n_steps = step.step;
         if step.step.is_multiple_of(self.logging_steps) {
             self.log_steps()?;
         }
@@ -178,14 +183,14 @@ impl Callback for Tracking {
 
     fn save(&self, states: &mut States) -> Result<()> {
         let pending: Vec<Json> = self.trackers.iter().map(|t| t.pending()).collect();
-        states.put_json(STATE, &(self.loss, self.last_step, pending))
+        states.put_json(STATE, &(self.loss, self.last_step, self.n_steps, pending))
     }
 
     fn restore(&mut self, states: &States) -> Result<()> {
         let pending: Vec<Json>;
-        (self.loss, self.last_step, pending) = states.json(STATE)?;
+        (self.loss, self.last_step, self.n_steps, pending) = states.json(STATE)?;
         for (tracker, pending) in self.trackers.iter_mut().zip(pending) {
-            tracker.take_up(pending);
+            tracker.take_up(pending, self.n_steps);
         }
         Ok(())
     }

@@ -12,10 +12,15 @@ use crate::error::{Error, Result};
 use crate::fsio::{self, FileWriter};
 use crate::pipeline::run_folder::{RunFolder, TENSORBOARD};
 
+/// The file, gone when the run is complete, that says which folder of `logging_dir` is its.
+const FOLDER: &str = "tensorboard_folder";
+
 /// The tracker that writes an event file.
 pub struct TensorBoard {
     config: Config,
     file: Option<(PathBuf, FileWriter)>,
+    /// The first step that is reported again, where the run was stopped after it had reported some.
+    again_from: Option<usize>,
 }
 
 impl TensorBoard {
@@ -24,7 +29,25 @@ impl TensorBoard {
         Self {
             config: config.clone(),
             file: None,
+            again_from: None,
         }
+    }
+
+    /// The folder of the run's event files; whether it had it before it was stopped.
+    fn folder(&self, run: &RunFolder, name: &str) -> Result<(PathBuf, bool)> {
+        let Some(logging_dir) = &self.config.training.logging_dir else {
+            let folder = run.path().join(TENSORBOARD);
+            let is_known = folder.exists();
+            return Ok((folder, is_known));
+        };
+        let record = run.checkpoints_folder().join(FOLDER);
+        let known = fsio::read(&record).ok();
+        if let Some(known) = known.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            return Ok((PathBuf::from(known), true));
+        }
+        let folder = new_folder(logging_dir, name);
+        fsio::write(&record, folder.to_string_lossy().as_bytes())?;
+        Ok((folder, false))
     }
 
     /// Writes an event and everything before it, so that a run can be watched.
@@ -32,6 +55,10 @@ impl TensorBoard {
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };
+        if let Some(from) = self.again_from.take() {
+            events::write_restart(file, now().as_secs_f64(), from)
+                .map_err(|e| Error::writing(path, &e))?;
+        }
         events::write_event(file, now().as_secs_f64(), step, values)
             .and_then(|()| file.flush())
             .map_err(|e| Error::writing(path, &e))
@@ -48,10 +75,7 @@ impl TensorBoard {
 
 impl Tracker for TensorBoard {
     fn start(&mut self, run: &RunFolder, name: &str) -> Result<()> {
-        let folder = match &self.config.training.logging_dir {
-            Some(logging_dir) => new_folder(logging_dir, name),
-            None => run.path().join(TENSORBOARD),
-        };
+        let (folder, is_known) = self.folder(run, name)?;
         fsio::create_folder(&folder)?;
         // TensorBoard looks for `tfevents` in the name, and reads a folder's files in the order
         // of their names.
@@ -69,6 +93,11 @@ impl Tracker for TensorBoard {
             .map_err(|e| Error::writing(&path, &e))?;
         tracing::info!("TensorBoard: tensorboard --logdir {}", folder.display());
         self.file = Some((path, file));
+        if is_known {
+            // Without a checkpoint it begins with its first step again.
+            self.again_from = Some(1);
+            return Ok(());
+        }
 
         // Indented, which is code in Markdown.
         let text: String = to_yaml(&self.config)?
@@ -86,6 +115,10 @@ impl Tracker for TensorBoard {
                 ),
             ],
         )
+    }
+
+    fn take_up(&mut self, _pending: Json, step: usize) {
+        self.again_from = self.again_from.map(|_| step + 1);
     }
 
     /// Under transformers' tags: `train/loss`, `eval/f1_score`.

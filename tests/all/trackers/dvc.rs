@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::project::{LOOP, Project, tiny_project};
+use crate::resume::RESUME;
 use crate::trackers::{run_with, said};
 
 /// A project with a `dvc` on its path, which refuses to add the control set.
@@ -12,7 +13,8 @@ fn project_with_dvc() -> (Project, String) {
     let project = tiny_project();
     let log = project.path().join("dvc.log");
     let script = format!(
-        "#!/bin/sh\necho \"$@\" >> {}\ncase $2 in *control.csv) echo 'tracked by git' >&2; exit 1;; esac\n",
+        "#!/bin/sh\necho \"$@\" >> {}\ncase $2 in *control.csv) echo 'tracked by git' >&2; exit 1;; esac\n\
+         case $1 in add) touch $2.dvc;; esac\n",
         log.display()
     );
     project.write("bin/dvc", &script);
@@ -87,6 +89,41 @@ fn a_missing_dvc_is_said_before_training_and_loses_nothing() {
     assert!(warned < said.find("training on").unwrap(), "{said}");
     assert!(said.contains("`dvc add out/runs/0001` failed"), "{said}");
     assert!(project.path().join("out/metrics.yaml").exists());
+}
+
+#[test]
+fn a_complete_run_that_was_not_added_is_added_when_it_is_resumed() {
+    let (project, path) = project_with_dvc();
+    project.write("empty/file", "");
+    let without = project.path().join("empty").display().to_string();
+    let settings = [
+        "dvc.enabled=true",
+        "dvc.control={track_dataset: false}",
+        "training.epochs=1",
+    ];
+    let settings = settings.iter().flat_map(|setting| ["--set", *setting]);
+    let arguments: Vec<&str> = RESUME.into_iter().chain(settings).collect();
+    let run = |path: &str| {
+        let output = run_with(&project, &arguments, &[("PATH", path)]);
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    run(&without);
+    let manifest = project.manifest("out/runs/0001");
+    run(&path);
+    let expected = [
+        "version",
+        "add train.csv",
+        "add test.csv",
+        "add out/runs/0001",
+    ];
+    assert_eq!(
+        project.read("dvc.log").lines().collect::<Vec<_>>(),
+        expected
+    );
+    // Once is enough.
+    run(&path);
+    assert_eq!(project.read("dvc.log").lines().count(), expected.len());
+    assert_eq!(manifest, project.manifest("out/runs/0001"));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::project::{LOOP, Project, tiny_project};
+use crate::resume::{RESUME, SECOND, longer_project, stopped_after};
 use crate::trackers::{run_with, said};
 
 /// CRC-32C by its definition: bit by bit, reflected, of the polynomial `0x1EDC6F41`.
@@ -109,30 +110,54 @@ fn varint_of(message: &[u8], number: u64) -> u64 {
     found.unwrap_or(0)
 }
 
-/// Tags to steps and values (`Summary.Value`) of the one event file in a folder.
-fn events(folder: &Path) -> BTreeMap<String, Vec<(u64, Vec<u8>)>> {
-    let files: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|f| f.unwrap().path())
-        .collect();
+/// Tags to steps and values (`Summary.Value`).
+type Events = BTreeMap<String, Vec<(u64, Vec<u8>)>>;
+
+/// The event files of a folder, in the order in which they are read.
+fn event_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = entries.map(|f| f.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// What the one event file in a folder holds.
+fn events(folder: &Path) -> Events {
+    let files = event_files(folder);
     assert_eq!(files.len(), 1, "{files:?}");
-    let name = files[0].file_name().unwrap().to_str().unwrap().to_owned();
+    let mut events = Events::new();
+    read_into(&files[0], &mut events);
+    events
+}
+
+/// Adds what a file holds. A restart (`Event.session_log`) takes what was there of its step and of
+/// later ones away, as `TensorBoard` has it; the number of these.
+fn read_into(path: &Path, events: &mut Events) -> usize {
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
     assert!(name.starts_with("events.out.tfevents."), "{name}");
-    let file = fs::read(&files[0]).unwrap();
+    let file = fs::read(path).unwrap();
     let records = records(&file);
     assert_eq!(bytes_of(records[0], 3), Some(&b"brain.Event:2"[..]));
-    let mut events: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    let mut n_taken_away = 0;
     for event in &records[1..] {
+        let step = varint_of(event, 2);
+        if let Some(session) = bytes_of(event, 7) {
+            assert_eq!(varint_of(session, 1), 1, "SessionLog.START");
+            for values in events.values_mut() {
+                n_taken_away += values.iter().filter(|(s, _)| *s >= step).count();
+                values.retain(|(s, _)| *s < step);
+            }
+            continue;
+        }
         let summary = bytes_of(event, 5).unwrap();
         for (number, value) in fields(summary) {
             let Field::Bytes(value) = value else { panic!() };
             assert_eq!(number, 1);
             let tag = String::from_utf8(bytes_of(value, 1).unwrap().to_vec()).unwrap();
-            let entry = (varint_of(event, 2), value.to_vec());
-            events.entry(tag).or_default().push(entry);
+            events.entry(tag).or_default().push((step, value.to_vec()));
         }
     }
-    events
+    n_taken_away
 }
 
 fn scalar(value: &[u8]) -> f32 {
@@ -241,6 +266,36 @@ fn runs_in_one_logging_dir_have_a_folder_each() {
     check(&[], "out-0001");
     check(&["training.run_name=mine"], "mine");
     check(&["training.run_name=mine"], "mine-2");
+}
+
+#[test]
+fn a_run_that_is_taken_up_is_shown_as_one_that_was_never_stopped() {
+    let project = longer_project();
+    for (logging_dir, folder) in [("", "out/runs/0001/tensorboard"), ("tb", "tb/out-0001")] {
+        let section = format!(
+            "epochs: 12\n  report_to: tensorboard\n  logging_steps: 1\n  logging_dir: {logging_dir}"
+        );
+        let config = longer_project().read("run.yaml");
+        project.write("run.yaml", &config.replace("epochs: 12", &section));
+        let folder = project.path().join(folder);
+        let remove = || ["out", "tb"].map(|made| fs::remove_dir_all(project.path().join(made)));
+        let _ = remove();
+        project.succeed(&LOOP);
+        let expected = events(&folder);
+        let _ = remove();
+        stopped_after(&project, SECOND);
+        project.succeed(&RESUME);
+        let mut found = Events::new();
+        let files = event_files(&folder);
+        assert_eq!(files.len(), 2, "{files:?}");
+        for path in files {
+            read_into(&path, &mut found);
+        }
+        assert!(found == expected, "{logging_dir}");
+        if !logging_dir.is_empty() {
+            assert_eq!(fs::read_dir(project.path().join("tb")).unwrap().count(), 1);
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::project::{LOOP, Project, tiny_project};
+use crate::resume::{RESUME, SECOND, longer_project, stopped_after};
 use crate::trackers::server::{Request, Server};
 use crate::trackers::{run_with, said};
 
@@ -236,6 +237,32 @@ fn what_a_server_never_takes_is_written_down_and_the_run_is_complete() {
             .manifest("out/runs/0001")
             .contains_key("mlflow_unsent.jsonl")
     );
+}
+
+#[test]
+fn a_run_that_is_taken_up_goes_on_at_the_server_and_repeats_nothing() {
+    let project = longer_project();
+    let config = project.read("run.yaml") + MLFLOW;
+    let to = |server: &Server| {
+        let address = format!("  tracking_uri: {}\n", server.address);
+        project.write("run.yaml", &(config.clone() + &address));
+    };
+    let whole = Server::start(|_, _| None);
+    to(&whole);
+    project.succeed(&LOOP);
+    let expected = metrics(&whole.requests());
+    fs::remove_dir_all(project.path().join("out")).unwrap();
+
+    let server = Server::start(|_, _| None);
+    to(&server);
+    stopped_after(&project, SECOND);
+    assert!(!metrics(&server.requests()).is_empty());
+    project.succeed(&RESUME);
+    assert_eq!(metrics(&server.requests()), expected);
+    assert_eq!(server.to("runs/create").len(), 1);
+    let updates = server.to("runs/update");
+    let states: Vec<Value> = updates.iter().map(|r| r.json()["status"].clone()).collect();
+    assert_eq!(states, ["RUNNING", "FINISHED"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A server that answers as `MLflow`'s does, and remembers what it was asked.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -57,7 +58,7 @@ impl Server {
                 let n_before = seen.iter().filter(|r| r.has_metrics()).count();
                 let (status, body) = match refuses(&request, n_before) {
                     Some(status) => (status, json!({"message": "no", "error_code": "X"})),
-                    None => answer(&request),
+                    None => answer(&request, &seen),
                 };
                 seen.push(request);
                 respond(&stream, status, &body);
@@ -109,7 +110,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     })
 }
 
-fn answer(request: &Request) -> (u16, Value) {
+fn answer(request: &Request, before: &[Request]) -> (u16, Value) {
     let line = &request.line;
     if line.contains("experiments/get-by-name") {
         return if line.contains("experiment_name=there") {
@@ -125,6 +126,14 @@ fn answer(request: &Request) -> (u16, Value) {
     if line.contains("runs/create") {
         let info = json!({"run_id": "r1", "artifact_uri": "mlflow-artifacts:/7/r1/artifacts"});
         return (200, json!({"run": {"info": info}}));
+    }
+    if line.contains("runs/get") {
+        // The last of each metric.
+        let batches = before.iter().filter(|r| r.has_metrics());
+        let metrics = batches.flat_map(|r| r.json()["metrics"].as_array().unwrap().clone());
+        let last: BTreeMap<String, Value> = metrics.map(|m| (m["key"].to_string(), m)).collect();
+        let metrics: Vec<&Value> = last.values().collect();
+        return (200, json!({"run": {"data": {"metrics": metrics}}}));
     }
     (200, json!({}))
 }
