@@ -2,6 +2,7 @@
 
 mod adamw;
 mod callback;
+mod checkpoint;
 mod checkpoints;
 mod early_stopping;
 mod evaluate;
@@ -14,7 +15,8 @@ use std::ops::ControlFlow;
 
 pub use adamw::{AdamW, GradientNorm};
 pub use callback::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
-pub use checkpoints::{Checkpoint, Checkpoints, Origin, read_checkpoint};
+pub use checkpoint::{Checkpoint, Origin, read_checkpoint};
+pub use checkpoints::Checkpoints;
 pub use early_stopping::EarlyStopping;
 use evaluate::naming_batch;
 pub use evaluate::{MetricSet, Predictions, StageMetrics, predict, run_model};
