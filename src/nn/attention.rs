@@ -22,7 +22,7 @@ use crate::nn::dropout::Masks;
 use crate::nn::kernels::{Kernels, Scores, Tiles, tokens_per_tile};
 use crate::nn::math::{exp, largest_of, sum};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
-use crate::nn::values::{Output, Values, row_ranges};
+use crate::nn::values::{Output, Room, Values, row_ranges};
 use crate::nn::{Dropout, Precision, Saved, Vars, raw};
 
 /// Queries of one block where every key is seen.
@@ -116,7 +116,7 @@ impl SelfAttention {
         log_sums: &mut [f32],
     ) {
         let blocks = job.view.blocks();
-        let mut weights = vec![0.0; largest(&blocks)];
+        let mut weights = Room::of(largest(&blocks));
         for (h, head) in self.heads(qkv, width).iter().enumerate() {
             for block in &blocks {
                 let weights = &mut weights[..block.n_scores()];
@@ -186,7 +186,7 @@ impl SelfAttention {
     ) {
         output.fill(0.0);
         let blocks = job.view.blocks();
-        let mut scratch = [(); 4].map(|()| vec![0.0; largest(&blocks)]);
+        let mut scratch = [(); 4].map(|()| Room::of(largest(&blocks)));
         for (h, head) in self.heads(inputs.qkv, width).iter().enumerate() {
             let dy = &inputs.dy[h * head.width..];
             let dy = Matrix::rows_of(dy, job.view.length, head.width, width);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
@@ -39,14 +39,14 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Some of them as f32.
-    pub fn part(&self, range: Range<usize>) -> Cow<'_, [f32]> {
+    /// Some of them as f32, for as long as one task works on them.
+    pub fn part(&self, range: Range<usize>) -> Part<'_> {
         match self {
-            Self::F32(values) => Cow::Borrowed(&values[range]),
+            Self::F32(values) => Part::AsTheyAre(&values[range]),
             Self::Bf16(values) => {
-                let mut widened = vec![0.0; range.len()];
-                widen(&values[range], &mut widened);
-                Cow::Owned(widened)
+                let mut room = Room::of(range.len());
+                widen(&values[range], &mut room);
+                Part::Widened(room)
             }
         }
     }
@@ -63,9 +63,75 @@ impl<'a> Values<'a> {
     /// All of them as f32.
     pub fn all(&self) -> Cow<'_, [f32]> {
         match self {
-            Self::F32(values) => self.part(0..values.len()),
-            Self::Bf16(values) => self.part(0..values.len()),
+            Self::F32(values) => Cow::Borrowed(values),
+            Self::Bf16(values) => {
+                let mut widened = vec![0.0; values.len()];
+                widen(values, &mut widened);
+                Cow::Owned(widened)
+            }
         }
+    }
+}
+
+/// Some values as f32.
+pub enum Part<'a> {
+    /// Of f32.
+    AsTheyAre(&'a [f32]),
+    /// Of bf16.
+    Widened(Room),
+}
+
+impl Deref for Part<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::AsTheyAre(values) => values,
+            Self::Widened(room) => room,
+        }
+    }
+}
+
+/// Room for values of f32, whatever they are at first, from the thread's own store.
+pub struct Room {
+    values: Vec<f32>,
+    n_values: usize,
+}
+
+thread_local! {
+    /// Buffers that are not in use; kept, since what was just used is in the cache.
+    static ROOMS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Room {
+    /// Room for `n_values` values.
+    pub fn of(n_values: usize) -> Self {
+        let mut values = ROOMS.with_borrow_mut(Vec::pop).unwrap_or_default();
+        if values.len() < n_values {
+            values.resize(n_values, 0.0);
+        }
+        Self { values, n_values }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let values = std::mem::take(&mut self.values);
+        ROOMS.with_borrow_mut(|rooms| rooms.push(values));
+    }
+}
+
+impl Deref for Room {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values[..self.n_values]
+    }
+}
+
+impl DerefMut for Room {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.values[..self.n_values]
     }
 }
 
@@ -142,15 +208,15 @@ pub fn row_ranges<const N: usize, T: Send>(
         .map(|(task, rows)| {
             // What is stored in bf16 is made beside its place.
             let mut rooms = outputs.map(|output| match output.stored {
-                Precision::F32 => Vec::new(),
-                Precision::Bf16 => take_room(rows.len() * output.width),
+                Precision::F32 => None,
+                Precision::Bf16 => Some(Room::of(rows.len() * output.width)),
             });
             let mut rooms_left = rooms.iter_mut();
             let parts = std::array::from_fn(|i| {
                 let n_values = rows.len() * outputs[i].width;
-                let room = rooms_left.next().map_or(&mut [][..], Vec::as_mut_slice);
+                let room = rooms_left.next().and_then(Option::as_mut);
                 match starts[i] {
-                    Start::Bf16(_) => &mut room[..n_values],
+                    Start::Bf16(_) => room.map_or(&mut [][..], |room| room),
                     Start::F32(start) => {
                         let start = start.wrapping_add(rows.start * outputs[i].width);
                         // SAFETY: these rows lie inside the room and belong to this task alone;
@@ -164,13 +230,12 @@ pub fn row_ranges<const N: usize, T: Send>(
             });
             let result = work(task, parts);
             for ((start, room), output) in starts.iter().zip(rooms).zip(outputs) {
-                if let Start::Bf16(start) = start {
+                if let (Start::Bf16(start), Some(room)) = (start, room) {
                     let start = start.wrapping_add(rows.start * output.width).cast();
                     let n_values = rows.len() * output.width;
                     // SAFETY: as above.
                     let stored = unsafe { std::slice::from_raw_parts_mut(start, n_values) };
-                    narrow_into(&room[..n_values], stored);
-                    give_room_back(room);
+                    narrow_into(&room, stored);
                 }
             }
             result
@@ -186,25 +251,6 @@ pub fn row_ranges<const N: usize, T: Send>(
         .try_into()
         .map_err(|_| Error::internal("another number of matrices"))?;
     Ok((tensors, results))
-}
-
-thread_local! {
-    /// Buffers for rows that are stored otherwise; kept, since what was just used is in the
-    /// cache.
-    static ROOMS: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A buffer of at least `n_values` values, whatever they are.
-fn take_room(n_values: usize) -> Vec<f32> {
-    let mut room = ROOMS.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if room.len() < n_values {
-        room.resize(n_values, 0.0);
-    }
-    room
-}
-
-fn give_room_back(room: Vec<f32>) {
-    ROOMS.with_borrow_mut(|rooms| rooms.push(room));
 }
 
 /// A tensor with this storage.
