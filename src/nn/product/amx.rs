@@ -3,11 +3,19 @@
 //! result to 16 x 16 f32 sums.
 //!
 //! Both factors are first copied into tiles in the order of their use: see [`super::panels`].
+//!
+//! Products of f32 are made of the same instruction. A value is split into three parts of bf16,
+//! x = x1 + x2 + x3, each 2^8 times smaller than the one before it, and of the nine products of
+//! parts the six largest are added up: what is left out is 2^-24 of the product, no more than f32
+//! rounds away (Henry, Tang and Heinecke 2019, "Leveraging the bfloat16 Artificial Intelligence
+//! Datatype for Higher-Precision Computations"). A tile does the work of so many vectors that six
+//! products of tiles take less time than one of f32, and sums of 16 at a time err less.
 
 use std::any::TypeId;
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid_count, __m512i, _mm512_cvtne2ps_pbh, _mm512_load_ps, _mm512_storeu_si512,
+    __cpuid_count, __m256i, __m512i, _mm256_storeu_si256, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
+    _mm512_load_ps, _mm512_storeu_si512,
 };
 use std::mem::{MaybeUninit, transmute};
 use std::ops::Range;
@@ -16,12 +24,18 @@ use std::sync::OnceLock;
 use half::bf16;
 use rayon::prelude::*;
 
-use super::panels::{DEPTH, Line, PANEL, Source, TILE};
+use super::panels::{DEPTH, Line, PANEL_COLUMNS, PANEL_ROWS, Source, TILE};
 use super::{Element, Factor, MatrixMut, Shared, Start};
 
 /// Panels of rows that one task goes through with the same panel of columns, which stays in the
 /// first cache meanwhile; the rows' panels fit the second.
-const PANELS_PER_TASK: usize = 4;
+const PANELS_PER_TASK: usize = 8;
+/// The same where values are in [`PARTS_OF_F32`] parts: the columns' panel does not fit the first
+/// cache then, so that more rows make more of it.
+const PANELS_PER_SPLIT_TASK: usize = 16;
+/// Steps along the inner dimension after which such a task begins again with the first panels:
+/// sixteen panels of rows of so many steps are 0.8 MB.
+const SPLIT_STEPS: usize = 16;
 /// Steps between which cache lines of the next block are asked for.
 const STEPS_AT_ONCE: usize = 4;
 /// Bytes of a tile.
@@ -67,13 +81,16 @@ fn ask_for_permission() -> bool {
     result == 0
 }
 
-/// `destination = start + a b` on all threads, the factors rounded to bf16. Every element of
-/// the matrices must be there, and the processor must have AMX.
+/// Parts of bf16 that hold a value of f32.
+pub const PARTS_OF_F32: usize = 3;
+
+/// `destination = start + a b` on all threads, the factors rounded to so many parts of bf16: 1 or
+/// [`PARTS_OF_F32`]. Every element of the matrices must be there, and the processor must have AMX.
 ///
 /// The panels of `b` are made first, by all threads. Then each task makes its panels of `a`,
 /// which nobody else needs and which so never leave its core, and multiplies them with every
 /// panel of `b`.
-pub fn multiply<T: Element>(
+pub fn multiply<T: Element, const PARTS: usize>(
     destination: &MatrixMut<'_, T>,
     a: &Factor<'_>,
     b: &Factor<'_>,
@@ -81,72 +98,96 @@ pub fn multiply<T: Element>(
 ) {
     let ((n_rows, depth), (_, n_columns)) = (a.shape(), b.shape());
     let n_steps = depth.div_ceil(DEPTH);
-    let panel_lines = n_steps * 2 * TILE;
-    let [a_panels, b_panels] = [n_rows, n_columns].map(|n| n.div_ceil(PANEL));
-    let b_lines = pack(b_panels, panel_lines, |panel, lines| match b {
-        Factor::F32(b) => Source::columns_of(b, panel).fill(lines),
-        Factor::Bf16(b) => Source::columns_of(b, panel).fill(lines),
+    let panels = [
+        n_rows.div_ceil(PANEL_ROWS),
+        n_columns.div_ceil(PANEL_COLUMNS),
+    ];
+    // Lines of a panel for one step.
+    let [a_step, b_step] = [PARTS * PANEL_ROWS, PARTS * PANEL_COLUMNS];
+    let b_panel = n_steps * b_step;
+    let b_lines = pack(panels[1], b_panel, |panel, lines| match b {
+        Factor::F32(b) => Source::columns_of(b, panel).fill::<PARTS>(lines),
+        Factor::Bf16(b) => Source::columns_of(b, panel).fill::<PARTS>(lines),
     });
 
+    // Sums that are not f32 cannot be put aside between one part of the steps and the next.
+    let has_turns = PARTS == PARTS_OF_F32 && TypeId::of::<T>() == TypeId::of::<f32>();
+    let steps_at_once = if has_turns {
+        SPLIT_STEPS
+    } else {
+        n_steps.max(1)
+    };
+    let panels_per_task = if has_turns {
+        PANELS_PER_SPLIT_TASK
+    } else {
+        PANELS_PER_TASK
+    };
+
     let shared = Shared(destination);
-    for_each_task([a_panels, b_panels], |row_panels, column_panels| {
-        let first = row_panels.start;
-        let mut a_lines = Vec::with_capacity(row_panels.len() * panel_lines);
-        for (i, lines) in row_panels.clone().zip(
-            a_lines.spare_capacity_mut()[..row_panels.len() * panel_lines]
-                .chunks_exact_mut(panel_lines.max(1)),
-        ) {
-            match a {
-                Factor::F32(a) => Source::rows_of(a, i).fill(lines),
-                Factor::Bf16(a) => Source::rows_of(a, i).fill(lines),
+    for_each_task(panels, panels_per_task, |row_panels, column_panels| {
+        let mut a_lines = Vec::new();
+        for first_step in (0..n_steps.max(1)).step_by(steps_at_once) {
+            let steps = first_step..(first_step + steps_at_once).min(n_steps);
+            let a_panel = steps.len() * a_step;
+            fill_panels(&mut a_lines, row_panels.clone(), a_panel, |panel, lines| {
+                let depth = steps.start * DEPTH..(steps.end * DEPTH).min(depth);
+                match a {
+                    Factor::F32(a) => {
+                        Source::rows_of(&a.t().rows(&depth).t(), panel).fill::<PARTS>(lines);
+                    }
+                    Factor::Bf16(a) => {
+                        Source::rows_of(&a.t().rows(&depth).t(), panel).fill::<PARTS>(lines);
+                    }
+                }
+            });
+            let tiles = Tiles::configure();
+            let blocks = column_panels.clone().flat_map(|column_panel| {
+                row_panels
+                    .clone()
+                    .map(move |row_panel| (row_panel, column_panel))
+            });
+            let mut blocks = blocks.peekable();
+            while let Some((row_panel, column_panel)) = blocks.next() {
+                let b_line = column_panel * b_panel + steps.start * b_step;
+                let block = Block::<_, PARTS> {
+                    destination: shared.matrix(),
+                    row: row_panel * PANEL_ROWS,
+                    column: column_panel * PANEL_COLUMNS,
+                    n_steps: steps.len(),
+                    a: a_lines[(row_panel - row_panels.start) * a_panel..].as_ptr(),
+                    b: b_lines[b_line..].as_ptr(),
+                    next: blocks
+                        .peek()
+                        .map(|(row, column)| [row * PANEL_ROWS, column * PANEL_COLUMNS]),
+                };
+                let is_first = steps.start == 0;
+                block.compute(&tiles, if is_first { start } else { Start::Destination });
             }
-        }
-        // SAFETY: every panel was filled to its end.
-        unsafe { a_lines.set_len(row_panels.len() * panel_lines) };
-        let tiles = Tiles::configure();
-        let blocks = column_panels.flat_map(|column_panel| {
-            row_panels
-                .clone()
-                .map(move |row_panel| (row_panel, column_panel))
-        });
-        let mut blocks = blocks.peekable();
-        while let Some((row_panel, column_panel)) = blocks.next() {
-            let block = Block {
-                destination: shared.matrix(),
-                row: row_panel * PANEL,
-                column: column_panel * PANEL,
-                n_steps,
-                a: a_lines[(row_panel - first) * panel_lines..].as_ptr(),
-                b: b_lines[column_panel * panel_lines..].as_ptr(),
-                next: blocks
-                    .peek()
-                    .map(|(row, column)| [row * PANEL, column * PANEL]),
-            };
-            block.compute(&tiles, start);
         }
     });
 }
 
-/// Cuts the panels of rows and columns of a product into tasks of [`PANELS_PER_TASK`] panels of rows
-/// and all panels of columns, or fewer where that would leave threads without work. How it is
-/// cut changes no sum.
+/// Cuts the panels of rows and columns of a product into tasks of so many panels of rows and all
+/// panels of columns, or fewer where that would leave threads without work. How it is cut changes
+/// no sum.
 fn for_each_task(
     [row_panels, column_panels]: [usize; 2],
+    panels_per_task: usize,
     work: impl Fn(Range<usize>, Range<usize>) + Sync,
 ) {
     /// Tasks that keep the threads evenly busy.
     const TASKS_PER_THREAD: usize = 2;
     /// Panels of columns that are worth preparing the rows once more for.
-    const FEWEST_COLUMN_PANELS: usize = 6;
-    let groups = row_panels.div_ceil(PANELS_PER_TASK);
+    const FEWEST_COLUMN_PANELS: usize = 4;
+    let groups = row_panels.div_ceil(panels_per_task);
     let splits = (TASKS_PER_THREAD * rayon::current_num_threads())
         .div_ceil(groups.max(1))
         .clamp(1, column_panels.div_ceil(FEWEST_COLUMN_PANELS).max(1));
     (0..groups * splits).into_par_iter().for_each(|task| {
         let (group, split) = (task / splits, task % splits);
-        let first = group * PANELS_PER_TASK;
+        let first = group * panels_per_task;
         work(
-            first..(first + PANELS_PER_TASK).min(row_panels),
+            first..(first + panels_per_task).min(row_panels),
             split * column_panels / splits..(split + 1) * column_panels / splits,
         );
     });
@@ -169,7 +210,24 @@ fn pack(
     packed
 }
 
-/// The tile registers while they are in use: four of sums, two of `a`, two of `b`.
+/// Makes panels of `n_lines` lines each on the calling thread, in the room of `lines`.
+fn fill_panels(
+    lines: &mut Vec<Line>,
+    panels: Range<usize>,
+    n_lines: usize,
+    fill: impl Fn(usize, &mut [MaybeUninit<Line>]),
+) {
+    lines.clear();
+    lines.reserve(panels.len() * n_lines);
+    let room = &mut lines.spare_capacity_mut()[..panels.len() * n_lines];
+    for (panel, lines) in panels.clone().zip(room.chunks_exact_mut(n_lines.max(1))) {
+        fill(panel, lines);
+    }
+    // SAFETY: every panel was filled to its end.
+    unsafe { lines.set_len(panels.len() * n_lines) };
+}
+
+/// The tile registers while they are in use: three of sums, one of `a`, one of `b`.
 struct Tiles;
 
 impl Tiles {
@@ -203,7 +261,7 @@ impl Drop for Tiles {
 }
 
 /// A panel of rows times a panel of columns.
-struct Block<'a, T> {
+struct Block<'a, T, const PARTS: usize> {
     destination: &'a MatrixMut<'a, T>,
     row: usize,
     column: usize,
@@ -214,15 +272,15 @@ struct Block<'a, T> {
     next: Option<[usize; 2]>,
 }
 
-/// 32 x 32 sums beside a destination.
+/// The sums of a block beside a destination.
 #[repr(C, align(64))]
-struct Sums([f32; PANEL * PANEL]);
+struct Sums([f32; PANEL_ROWS * PANEL_COLUMNS]);
 
-impl<T: Element> Block<'_, T> {
+impl<T: Element, const PARTS: usize> Block<'_, T, PARTS> {
     fn compute(&self, tiles: &Tiles, start: Start<'_>) {
-        let n_rows = (self.destination.rows - self.row).min(PANEL);
-        let n_columns = (self.destination.columns - self.column).min(PANEL);
-        let is_whole = n_rows == PANEL && n_columns == PANEL;
+        let n_rows = (self.destination.rows - self.row).min(PANEL_ROWS);
+        let n_columns = (self.destination.columns - self.column).min(PANEL_COLUMNS);
+        let is_whole = n_rows == PANEL_ROWS && n_columns == PANEL_COLUMNS;
         let to = self.destination.pointer(self.row, self.column);
         let stride = self.destination.row_stride;
         let is_f32 = TypeId::of::<T>() == TypeId::of::<f32>();
@@ -233,7 +291,7 @@ impl<T: Element> Block<'_, T> {
                 Start::Destination => First::Rows(to, stride),
                 Start::Row(row) => First::Rows(row[self.column..].as_ptr(), 0),
             };
-            // SAFETY: all 32 x 32 elements are there, and no other task has them.
+            // SAFETY: all 16 x 48 elements are there, and no other task has them.
             unsafe { self.accumulate(tiles, first, to, stride) };
             return;
         }
@@ -245,17 +303,21 @@ impl<T: Element> Block<'_, T> {
                 Start::Row(row) => First::Rows(row[self.column..].as_ptr(), 0),
                 Start::Zeros | Start::Destination => First::Zeros,
             };
-            // SAFETY: there is room for 32 x 32 sums, all of which are set. The destination is
+            // SAFETY: there is room for 16 x 48 sums, all of which are set. The destination is
             // bf16 here, its elements are there and no other task has them; the processor has
             // what the function is compiled for.
             unsafe {
-                self.accumulate(tiles, first, place, PANEL);
+                self.accumulate(tiles, first, place, PANEL_COLUMNS);
                 store_bf16(sums.assume_init_ref(), to.cast(), stride);
             }
             return;
         }
-        let sums = &mut sums.write(Sums([0.0; PANEL * PANEL])).0;
-        for (i, sums) in sums.chunks_exact_mut(PANEL).take(n_rows).enumerate() {
+        let sums = &mut sums.write(Sums([0.0; PANEL_ROWS * PANEL_COLUMNS])).0;
+        for (i, sums) in sums
+            .chunks_exact_mut(PANEL_COLUMNS)
+            .take(n_rows)
+            .enumerate()
+        {
             for (j, sum) in sums.iter_mut().take(n_columns).enumerate() {
                 *sum = match start {
                     Start::Zeros => 0.0,
@@ -267,9 +329,16 @@ impl<T: Element> Block<'_, T> {
             }
         }
         let place = sums.as_mut_ptr();
-        // SAFETY: the sums are 32 x 32.
-        unsafe { self.accumulate(tiles, First::Rows(place, PANEL), place, PANEL) };
-        for (i, sums) in sums.chunks_exact(PANEL).take(n_rows).enumerate() {
+        // SAFETY: the sums are 16 x 48.
+        unsafe {
+            self.accumulate(
+                tiles,
+                First::Rows(place, PANEL_COLUMNS),
+                place,
+                PANEL_COLUMNS,
+            );
+        }
+        for (i, sums) in sums.chunks_exact(PANEL_COLUMNS).take(n_rows).enumerate() {
             let to = to.wrapping_add(i * stride);
             // SAFETY: elements of the destination, which no other task has; any bits are a
             // number of either type.
@@ -290,7 +359,7 @@ impl<T: Element> Block<'_, T> {
         };
         for i in rows.take_while(|i| row + i < self.destination.rows) {
             let at = self.destination.pointer(row + i, column).cast::<u8>();
-            for line in (0..PANEL * size_of::<T>()).step_by(size_of::<Line>()) {
+            for line in (0..PANEL_COLUMNS * size_of::<T>()).step_by(size_of::<Line>()) {
                 // SAFETY: a prefetch reads nothing that the program could see.
                 unsafe {
                     asm!("prefetchw [{}]", in(reg) at.wrapping_add(line), options(nostack));
@@ -299,7 +368,7 @@ impl<T: Element> Block<'_, T> {
         }
     }
 
-    /// Writes `first` + a b, 32 x 32 values, to `to`, whose rows are `stride` apart.
+    /// Writes `first` + a b, 16 x 48 values, to `to`, whose rows are `stride` apart.
     unsafe fn accumulate(&self, _: &Tiles, first: First, to: *mut f32, stride: usize) {
         let row_bytes = stride * size_of::<f32>();
         // SAFETY: the caller's for `first` and `to`; the panels hold `n_steps` times two tiles
@@ -310,40 +379,38 @@ impl<T: Element> Block<'_, T> {
                     "tilezero tmm0",
                     "tilezero tmm1",
                     "tilezero tmm2",
-                    "tilezero tmm3",
                     options(nostack, nomem),
                 ),
                 First::Rows(from, stride) => {
-                    let lower = from.wrapping_add(TILE * stride);
                     asm!(
-                        "tileloadd tmm0, [{upper} + {stride}]",
-                        "tileloadd tmm1, [{upper} + {stride} + 64]",
-                        "tileloadd tmm2, [{lower} + {stride}]",
-                        "tileloadd tmm3, [{lower} + {stride} + 64]",
-                        upper = in(reg) from,
-                        lower = in(reg) lower,
+                        "tileloadd tmm0, [{from} + {stride}]",
+                        "tileloadd tmm1, [{from} + {stride} + 64]",
+                        "tileloadd tmm2, [{from} + {stride} + 128]",
+                        from = in(reg) from,
                         stride = in(reg) stride * size_of::<f32>(),
                         options(nostack, readonly),
                     );
                 }
             }
             let (mut a, mut b) = (self.a, self.b);
-            let mut rows = 0..PANEL;
+            let mut rows = 0..PANEL_ROWS;
             let mut steps = 0..self.n_steps;
             while !steps.is_empty() {
                 let n = steps.len().min(STEPS_AT_ONCE);
                 steps.start += n;
-                multiply_tiles(n, &mut a, &mut b);
-                let rows_at_once = PANEL.div_ceil(self.n_steps.div_ceil(STEPS_AT_ONCE));
+                if PARTS == PARTS_OF_F32 {
+                    multiply_split_tiles(n, &mut a, &mut b);
+                } else {
+                    multiply_tiles(n, &mut a, &mut b);
+                }
+                let rows_at_once = PANEL_ROWS.div_ceil(self.n_steps.div_ceil(STEPS_AT_ONCE));
                 self.prefetch_next(rows.by_ref().take(rows_at_once));
             }
             asm!(
-                "tilestored [{upper} + {stride}], tmm0",
-                "tilestored [{upper} + {stride} + 64], tmm1",
-                "tilestored [{lower} + {stride}], tmm2",
-                "tilestored [{lower} + {stride} + 64], tmm3",
-                upper = in(reg) to,
-                lower = in(reg) to.wrapping_add(TILE * stride),
+                "tilestored [{to} + {stride}], tmm0",
+                "tilestored [{to} + {stride} + 64], tmm1",
+                "tilestored [{to} + {stride} + 128], tmm2",
+                to = in(reg) to,
                 stride = in(reg) row_bytes,
                 options(nostack),
             );
@@ -351,97 +418,39 @@ impl<T: Element> Block<'_, T> {
     }
 }
 
-/// Adds `n` steps of the products of two tiles of `a` and two of `b` to tiles 0 to 3, and moves on
+/// Adds `n` steps of the products of a tile of `a` and three of `b` to tiles 0 to 2, and moves on
 /// to what follows them.
 ///
 /// A load writes its tile to a register of its own, and so does a product. The processor has
 /// few beside the eight that the program names: on a shared Sapphire Rapids machine, in the state
 /// in which bare products ran at half their speed (somebody else on the core, it seems), what was
-/// reached went with 10 - the tiles in use, over the tiles written. So the loop makes do with six
-/// and loads one tile twice, which doubled its speed there and cost nothing elsewhere.
+/// reached went with 10 - the tiles in use, over the tiles written. So the loop makes do with five.
 unsafe fn multiply_tiles(n: usize, a: &mut *const Line, b: &mut *const Line) {
-    /// How far ahead of the loads cache lines are asked for: two steps. Four did no better.
-    const AHEAD: usize = 4 * TILE_BYTES;
     // SAFETY: the caller's: there are so many steps, and the tiles are configured. A prefetch
     // beyond the panels' end reads nothing.
     unsafe {
         asm!(
             "2:",
-            "tileloadd tmm4, [{a} + {row}]",
-            "tileloadd tmm5, [{b} + {row}]",
-            "prefetcht0 [{a} + {ahead} + 0]",
-            "prefetcht0 [{a} + {ahead} + 64]",
-            "prefetcht0 [{a} + {ahead} + 128]",
-            "prefetcht0 [{a} + {ahead} + 192]",
-            "prefetcht0 [{a} + {ahead} + 256]",
-            "prefetcht0 [{a} + {ahead} + 320]",
-            "prefetcht0 [{a} + {ahead} + 384]",
-            "prefetcht0 [{a} + {ahead} + 448]",
-            "prefetcht0 [{b} + {ahead} + 0]",
-            "prefetcht0 [{b} + {ahead} + 64]",
-            "prefetcht0 [{b} + {ahead} + 128]",
-            "prefetcht0 [{b} + {ahead} + 192]",
-            "prefetcht0 [{b} + {ahead} + 256]",
-            "prefetcht0 [{b} + {ahead} + 320]",
-            "prefetcht0 [{b} + {ahead} + 384]",
-            "prefetcht0 [{b} + {ahead} + 448]",
-            "tdpbf16ps tmm0, tmm4, tmm5",
-            "tileloadd tmm5, [{b} + {row} + {tile}]",
-            "prefetcht0 [{a} + {ahead} + 512]",
-            "prefetcht0 [{a} + {ahead} + 576]",
-            "prefetcht0 [{a} + {ahead} + 640]",
-            "prefetcht0 [{a} + {ahead} + 704]",
-            "prefetcht0 [{a} + {ahead} + 768]",
-            "prefetcht0 [{a} + {ahead} + 832]",
-            "prefetcht0 [{a} + {ahead} + 896]",
-            "prefetcht0 [{a} + {ahead} + 960]",
-            "prefetcht0 [{b} + {ahead} + 512]",
-            "prefetcht0 [{b} + {ahead} + 576]",
-            "prefetcht0 [{b} + {ahead} + 640]",
-            "prefetcht0 [{b} + {ahead} + 704]",
-            "prefetcht0 [{b} + {ahead} + 768]",
-            "prefetcht0 [{b} + {ahead} + 832]",
-            "prefetcht0 [{b} + {ahead} + 896]",
-            "prefetcht0 [{b} + {ahead} + 960]",
-            "tdpbf16ps tmm1, tmm4, tmm5",
-            "tileloadd tmm4, [{a} + {row} + {tile}]",
-            "prefetcht0 [{a} + {ahead} + 1024]",
-            "prefetcht0 [{a} + {ahead} + 1088]",
-            "prefetcht0 [{a} + {ahead} + 1152]",
-            "prefetcht0 [{a} + {ahead} + 1216]",
-            "prefetcht0 [{a} + {ahead} + 1280]",
-            "prefetcht0 [{a} + {ahead} + 1344]",
-            "prefetcht0 [{a} + {ahead} + 1408]",
-            "prefetcht0 [{a} + {ahead} + 1472]",
-            "prefetcht0 [{b} + {ahead} + 1024]",
-            "prefetcht0 [{b} + {ahead} + 1088]",
-            "prefetcht0 [{b} + {ahead} + 1152]",
-            "prefetcht0 [{b} + {ahead} + 1216]",
-            "prefetcht0 [{b} + {ahead} + 1280]",
-            "prefetcht0 [{b} + {ahead} + 1344]",
-            "prefetcht0 [{b} + {ahead} + 1408]",
-            "prefetcht0 [{b} + {ahead} + 1472]",
-            "tdpbf16ps tmm3, tmm4, tmm5",
-            "tileloadd tmm5, [{b} + {row}]",
-            "prefetcht0 [{a} + {ahead} + 1536]",
-            "prefetcht0 [{a} + {ahead} + 1600]",
-            "prefetcht0 [{a} + {ahead} + 1664]",
-            "prefetcht0 [{a} + {ahead} + 1728]",
-            "prefetcht0 [{a} + {ahead} + 1792]",
-            "prefetcht0 [{a} + {ahead} + 1856]",
-            "prefetcht0 [{a} + {ahead} + 1920]",
-            "prefetcht0 [{a} + {ahead} + 1984]",
-            "prefetcht0 [{b} + {ahead} + 1536]",
-            "prefetcht0 [{b} + {ahead} + 1600]",
-            "prefetcht0 [{b} + {ahead} + 1664]",
-            "prefetcht0 [{b} + {ahead} + 1728]",
-            "prefetcht0 [{b} + {ahead} + 1792]",
-            "prefetcht0 [{b} + {ahead} + 1856]",
-            "prefetcht0 [{b} + {ahead} + 1920]",
-            "prefetcht0 [{b} + {ahead} + 1984]",
-            "tdpbf16ps tmm2, tmm4, tmm5",
-            "add {a}, 2 * {tile}",
-            "add {b}, 2 * {tile}",
+            "tileloadd tmm3, [{a} + {row}]",
+            "tileloadd tmm4, [{b} + {row}]",
+            // What is two steps ahead; four did no better.
+            ".irp line, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+            "prefetcht0 [{a} + 2 * {tile} + 64 * \\line]",
+            "prefetcht0 [{b} + 6 * {tile} + 64 * \\line]",
+            ".endr",
+            "tdpbf16ps tmm0, tmm3, tmm4",
+            "tileloadd tmm4, [{b} + {row} + {tile}]",
+            ".irp line, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
+            "prefetcht0 [{b} + 6 * {tile} + 64 * \\line]",
+            ".endr",
+            "tdpbf16ps tmm1, tmm3, tmm4",
+            "tileloadd tmm4, [{b} + {row} + 2 * {tile}]",
+            ".irp line, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47",
+            "prefetcht0 [{b} + 6 * {tile} + 64 * \\line]",
+            ".endr",
+            "tdpbf16ps tmm2, tmm3, tmm4",
+            "add {a}, {tile}",
+            "add {b}, 3 * {tile}",
             "dec {n}",
             "jnz 2b",
             a = inout(reg) *a,
@@ -449,22 +458,75 @@ unsafe fn multiply_tiles(n: usize, a: &mut *const Line, b: &mut *const Line) {
             n = inout(reg) n => _,
             row = in(reg) size_of::<Line>(),
             tile = const TILE_BYTES,
-            ahead = const AHEAD,
             options(nostack, readonly),
         );
     }
 }
 
-/// Writes 32 x 32 sums to rows that are `stride` apart.
+/// As [`multiply_tiles`] for panels whose values are in three parts: a step has three tiles of
+/// `a` and nine of `b`, and six products of parts.
+unsafe fn multiply_split_tiles(n: usize, a: &mut *const Line, b: &mut *const Line) {
+    // SAFETY: the caller's: there are so many steps, and the tiles are configured. A prefetch
+    // beyond the panels' end reads nothing.
+    unsafe {
+        asm!(
+            // The product of the tile of `a` that is there with part `part` of `b`, while eight
+            // lines of the next step of `b` are asked for.
+            ".macro product_with part, first",
+            ".irp i, 0, 1, 2",
+            "tileloadd tmm4, [{b} + {row} + 3 * {tile} * \\part + {tile} * \\i]",
+            ".irp line, 0, 1, 2, 3, 4, 5, 6, 7",
+            "prefetcht0 [{b} + 9 * {tile} + 64 * (24 * \\first + 8 * \\i + \\line)]",
+            ".endr",
+            "tdpbf16ps tmm\\i, tmm3, tmm4",
+            ".endr",
+            ".endm",
+            ".macro load_a part",
+            "tileloadd tmm3, [{a} + {row} + {tile} * \\part]",
+            ".irp line, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+            "prefetcht0 [{a} + 3 * {tile} + {tile} * \\part + 64 * \\line]",
+            ".endr",
+            ".endm",
+            "2:",
+            "load_a 2",
+            "product_with 0, 0",
+            "load_a 1",
+            "product_with 1, 1",
+            "product_with 0, 2",
+            "load_a 0",
+            "product_with 2, 3",
+            "product_with 1, 4",
+            "product_with 0, 5",
+            ".purgem product_with",
+            ".purgem load_a",
+            "add {a}, 3 * {tile}",
+            "add {b}, 9 * {tile}",
+            "dec {n}",
+            "jnz 2b",
+            a = inout(reg) *a,
+            b = inout(reg) *b,
+            n = inout(reg) n => _,
+            row = in(reg) size_of::<Line>(),
+            tile = const TILE_BYTES,
+            options(nostack, readonly),
+        );
+    }
+}
+
+/// Writes 16 x 48 sums to rows that are `stride` apart.
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn store_bf16(sums: &Sums, to: *mut bf16, stride: usize) {
-    for (i, row) in sums.0.chunks_exact(PANEL).enumerate() {
-        // SAFETY: the caller's; a row of the sums is two registers long and aligned. Both types
-        // are 64 bytes without a meaning of their own.
+    for (i, row) in sums.0.chunks_exact(PANEL_COLUMNS).enumerate() {
+        let to = to.wrapping_add(i * stride);
+        // SAFETY: the caller's; a row of the sums is three registers long and aligned. What is
+        // made another type are 64 and 32 bytes without a meaning of their own.
         unsafe {
-            let [low, high] = [0, TILE].map(|at| _mm512_load_ps(row[at..].as_ptr()));
-            let both: __m512i = transmute(_mm512_cvtne2ps_pbh(high, low));
-            _mm512_storeu_si512(to.wrapping_add(i * stride).cast(), both);
+            let [first, second, third] =
+                [0, TILE, 2 * TILE].map(|at| _mm512_load_ps(row[at..].as_ptr()));
+            let two: __m512i = transmute(_mm512_cvtne2ps_pbh(second, first));
+            _mm512_storeu_si512(to.cast(), two);
+            let one: __m256i = transmute(_mm512_cvtneps_pbh(third));
+            _mm256_storeu_si256(to.wrapping_add(2 * TILE).cast(), one);
         }
     }
 }
@@ -473,6 +535,6 @@ unsafe fn store_bf16(sums: &Sums, to: *mut bf16, stride: usize) {
 #[derive(Clone, Copy)]
 enum First {
     Zeros,
-    /// Rows of 32 values, so many elements apart.
+    /// Rows of 48 values, so many elements apart.
     Rows(*const f32, usize),
 }

@@ -3,7 +3,7 @@
 //! | what | where the processor has it | else |
 //! | --- | --- | --- |
 //! | large, bf16 | our tiles on AMX | factors rounded to bf16, then as f32 |
-//! | large, f32 | the `gemm` crate | |
+//! | large, f32 | our tiles on AMX, each factor split into three of bf16 | the `gemm` crate |
 //! | small, f32, inside a parallel loop | our kernel on AVX-512 | the `gemm` crate |
 //!
 //! A row of a product depends on that row of `a` alone and not on how many rows there are, as
@@ -35,7 +35,7 @@ use crate::nn::values::{narrow, widen};
 /// What the factors of the linear layers' products are rounded to; sums are f32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// 24 significant bits: nothing is rounded.
+    /// 24 significant bits: the factors are taken as they are.
     #[default]
     F32,
     /// 8 significant bits.
@@ -58,6 +58,7 @@ impl Precision {
         match self {
             Self::F32 if device.is_cuda() => "f32, factors rounded to TF32",
             Self::Bf16 if device.is_cuda() => "bf16, on the GPU",
+            Self::F32 if has_bf16_products() => "f32, each factor in three parts of bf16, on AMX",
             Self::F32 => "f32",
             Self::Bf16 if has_bf16_products() => "bf16, on AMX",
             Self::Bf16 => "bf16, rounded to it and multiplied as f32, which is slow",
@@ -319,8 +320,13 @@ pub fn multiply<T: Element>(
     let is_f32 = TypeId::of::<T>() == TypeId::of::<f32>();
     assert!(is_f32 || !matches!(start, Start::Destination));
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if precision == Precision::Bf16 && amx::is_available() {
-        amx::multiply(destination, a, b, start);
+    if amx::is_available() {
+        match precision {
+            Precision::Bf16 => amx::multiply::<T, 1>(destination, a, b, start),
+            Precision::F32 => {
+                amx::multiply::<T, { amx::PARTS_OF_F32 }>(destination, a, b, start);
+            }
+        }
         destination.is_filled = true;
         return;
     }

@@ -1,14 +1,20 @@
 //! The order in which bf16 products read their factors.
 //!
-//! A panel is 32 rows of `a`, or 32 columns of `b`: for every 32 steps of the inner dimension two
-//! tiles one below (beside) the other, rounded to bf16. Where the matrix ends inside a tile the
+//! A panel is 16 rows of `a`, or 48 columns of `b`: for every 32 steps of the inner dimension one
+//! tile, or three beside each other, rounded to bf16. Where the matrix ends inside a tile the
 //! rest is 0. The rows of a tile of `a` hold 32 values each; those of a tile of `b` hold for each
 //! of 16 columns a pair of values that follow each other along the inner dimension.
+//!
+//! A value of f32 may be kept in several parts, each the bf16 nearest to what the parts before
+//! it leave: three of them have all 24 significant bits. Then the tiles of the first part are
+//! followed by those of the second, and so on.
 
 use std::arch::x86_64::{
-    __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_maskz_loadu_epi16, _mm512_castsi256_si512,
-    _mm512_cvtne2ps_pbh, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
-    _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_store_si512,
+    __m256i, __m512, __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_maskz_loadu_epi16,
+    _mm512_castsi256_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cvtepu16_epi32,
+    _mm512_cvtne2ps_pbh, _mm512_extracti64x4_epi64, _mm512_inserti64x4, _mm512_loadu_si512,
+    _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_slli_epi32,
+    _mm512_store_si512, _mm512_sub_ps,
 };
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, transmute};
@@ -22,14 +28,16 @@ use super::transpose::transpose_16x16;
 pub const TILE: usize = 16;
 /// Steps along the inner dimension that one tile holds.
 pub const DEPTH: usize = 32;
-/// Rows (of `a`) or columns (of `b`) of a panel.
-pub const PANEL: usize = 2 * TILE;
+/// Rows of a panel of `a`.
+pub const PANEL_ROWS: usize = TILE;
+/// Columns of a panel of `b`.
+pub const PANEL_COLUMNS: usize = 3 * TILE;
 /// A row of a tile; tiles are loaded fastest from where cache lines begin.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct Line([u16; DEPTH]);
 
-/// 32 rows of `a` or columns of `b` ("lines"), fewer at the end, as they lie in memory.
+/// The rows of `a` or columns of `b` of a panel ("lines"), fewer at the end, as they lie in memory.
 pub struct Source<'a, T> {
     values: *const T,
     n_lines: usize,
@@ -50,12 +58,22 @@ enum Kind {
     B,
 }
 
+impl Kind {
+    /// Rows or columns of a panel, and lines of its tiles for one step and part.
+    fn panel_width(self) -> usize {
+        match self {
+            Self::A => PANEL_ROWS,
+            Self::B => PANEL_COLUMNS,
+        }
+    }
+}
+
 impl<'a, T: Rounded> Source<'a, T> {
     /// Panel number `panel` of the rows of `a`.
     pub fn rows_of(a: &Matrix<'a, T>, panel: usize) -> Self {
         Self {
-            values: a.pointer(panel * PANEL, 0),
-            n_lines: (a.rows - panel * PANEL).min(PANEL),
+            values: a.pointer(panel * PANEL_ROWS, 0),
+            n_lines: (a.rows - panel * PANEL_ROWS).min(PANEL_ROWS),
             depth: a.columns,
             line_stride: a.row_stride,
             step: a.column_stride,
@@ -67,8 +85,8 @@ impl<'a, T: Rounded> Source<'a, T> {
     /// Panel number `panel` of the columns of `b`.
     pub fn columns_of(b: &Matrix<'a, T>, panel: usize) -> Self {
         Self {
-            values: b.pointer(0, panel * PANEL),
-            n_lines: (b.columns - panel * PANEL).min(PANEL),
+            values: b.pointer(0, panel * PANEL_COLUMNS),
+            n_lines: (b.columns - panel * PANEL_COLUMNS).min(PANEL_COLUMNS),
             depth: b.rows,
             line_stride: b.column_stride,
             step: b.row_stride,
@@ -77,27 +95,27 @@ impl<'a, T: Rounded> Source<'a, T> {
         }
     }
 
-    /// Makes the panel's tiles, which fill `lines`.
-    pub fn fill(&self, lines: &mut [MaybeUninit<Line>]) {
-        assert!(lines.len() == self.depth.div_ceil(DEPTH) * 2 * TILE);
+    /// Makes the panel's tiles, which fill `lines`, of values in so many parts.
+    pub fn fill<const PARTS: usize>(&self, lines: &mut [MaybeUninit<Line>]) {
+        assert!(lines.len() == self.depth.div_ceil(DEPTH) * PARTS * self.kind.panel_width());
         assert!(self.step == 1 || self.line_stride == 1 || self.n_lines == 1);
         // SAFETY: whoever multiplies has found the processor to have what the function is
         // compiled for, and the panel lies inside its matrix.
-        unsafe { self.pack(lines.as_mut_ptr().cast()) };
+        unsafe { self.pack::<PARTS>(lines.as_mut_ptr().cast()) };
     }
 
     /// Writes the panel's tiles to `to`, which has room for them.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn pack(&self, to: *mut Line) {
-        let mut to = to;
+    unsafe fn pack<const PARTS: usize>(&self, to: *mut Line) {
         for first_step in (0..self.depth).step_by(DEPTH) {
             let n_steps = (self.depth - first_step).min(DEPTH);
-            for first_line in [0, TILE] {
+            let to = to.wrapping_add(first_step / DEPTH * PARTS * self.kind.panel_width());
+            for first_line in (0..self.kind.panel_width()).step_by(TILE) {
                 let n_lines = self.n_lines.saturating_sub(first_line).min(TILE);
                 let at = first_line * self.line_stride + first_step * self.step;
                 let from = self.values.wrapping_add(at);
                 // SAFETY: the steps and lines are elements of the matrix.
-                let (mut tile, kind) = unsafe {
+                let (tiles, kind): ([_; PARTS], _) = unsafe {
                     if self.step == 1 {
                         let lines = lines_of_steps(from, self.line_stride, n_lines, n_steps);
                         (lines, Kind::A)
@@ -105,52 +123,60 @@ impl<'a, T: Rounded> Source<'a, T> {
                         (pairs_of_steps(from, self.step, n_lines, n_steps), Kind::B)
                     }
                 };
-                if kind != self.kind {
-                    transpose_16x16(&mut tile);
-                }
-                for line in tile {
-                    // SAFETY: `to` stays inside the panel, whose lines are aligned.
-                    unsafe { _mm512_store_si512(to.cast(), line) };
-                    to = to.wrapping_add(1);
+                for (part, mut tile) in tiles.into_iter().enumerate() {
+                    if kind != self.kind {
+                        transpose_16x16(&mut tile);
+                    }
+                    let to = to.wrapping_add(part * self.kind.panel_width() + first_line);
+                    for (i, line) in tile.into_iter().enumerate() {
+                        // SAFETY: the line is one of the panel's, which are aligned.
+                        unsafe { _mm512_store_si512(to.wrapping_add(i).cast(), line) };
+                    }
                 }
             }
         }
     }
 }
 
+/// A tile for each part of some values.
+type Tiles<const PARTS: usize> = [[__m512i; TILE]; PARTS];
+
 /// 16 lines of 32 steps each; the steps of a line are contiguous.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
-unsafe fn lines_of_steps<T: Rounded>(
+unsafe fn lines_of_steps<T: Rounded, const PARTS: usize>(
     from: *const T,
     line_stride: usize,
     n_lines: usize,
     n_steps: usize,
-) -> [__m512i; TILE] {
+) -> Tiles<PARTS> {
     let lanes = [n_steps, n_steps.saturating_sub(TILE)].map(first_lanes);
-    let mut tile = [_mm512_setzero_si512(); TILE];
-    for (i, line) in tile.iter_mut().take(n_lines).enumerate() {
+    let mut tiles = [[_mm512_setzero_si512(); TILE]; PARTS];
+    for i in 0..n_lines {
         let from = from.wrapping_add(i * line_stride);
         // SAFETY: masked lanes are not touched, all others are elements.
-        *line = unsafe {
+        let parts: [_; PARTS] = unsafe {
             // What the next tile below is made of.
             prefetch(from.wrapping_add(TILE * line_stride));
             prefetch(from.wrapping_add(TILE * line_stride + TILE));
             T::load([from, from.wrapping_add(TILE)], lanes)
         };
+        for (tile, part) in tiles.iter_mut().zip(parts) {
+            tile[i] = part;
+        }
     }
-    tile
+    tiles
 }
 
 /// 16 pairs of steps, each for 16 lines, which are contiguous.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
-unsafe fn pairs_of_steps<T: Rounded>(
+unsafe fn pairs_of_steps<T: Rounded, const PARTS: usize>(
     from: *const T,
     step: usize,
     n_lines: usize,
     n_steps: usize,
-) -> [__m512i; TILE] {
+) -> Tiles<PARTS> {
     /// Takes turns between the lower and the upper half of a register.
     const IN_TURN: [u16; DEPTH] = {
         let mut order = [0; DEPTH];
@@ -165,20 +191,22 @@ unsafe fn pairs_of_steps<T: Rounded>(
     let mask = first_lanes(n_lines);
     // SAFETY: the constant is as long as a register.
     let in_turn = unsafe { _mm512_loadu_si512(IN_TURN.as_ptr().cast()) };
-    let mut tile = [_mm512_setzero_si512(); TILE];
-    for (i, pairs) in tile.iter_mut().take(n_steps.div_ceil(2)).enumerate() {
+    let mut tiles = [[_mm512_setzero_si512(); TILE]; PARTS];
+    for i in 0..n_steps.div_ceil(2) {
         let first = from.wrapping_add(2 * i * step);
         let second_mask = if 2 * i + 1 < n_steps { mask } else { 0 };
         // SAFETY: masked lanes are not touched, all others are elements.
-        *pairs = unsafe {
+        let parts: [_; PARTS] = unsafe {
             // What the next tile along the steps is made of.
             prefetch(first.wrapping_add(DEPTH * step));
             prefetch(first.wrapping_add((DEPTH + 1) * step));
-            let both = T::load([first, first.wrapping_add(step)], [mask, second_mask]);
-            _mm512_permutexvar_epi16(in_turn, both)
+            T::load([first, first.wrapping_add(step)], [mask, second_mask])
         };
+        for (tile, both) in tiles.iter_mut().zip(parts) {
+            tile[i] = _mm512_permutexvar_epi16(in_turn, both);
+        }
     }
-    tile
+    tiles
 }
 
 /// Asks for a cache line that is soon to be read.
@@ -189,37 +217,61 @@ fn prefetch<T>(at: *const T) {
 
 /// An element of a factor, which is rounded to bf16 as it is read.
 pub trait Rounded: Copy {
-    /// Twice 16 values, of which masked ones are not touched, in the two halves of a register.
+    /// Twice 16 values, of which masked ones are not touched, in the two halves of a register,
+    /// and in others what rounding them left, again and again rounded.
     ///
     /// # Safety
     /// The values must be there, and the processor must have the vector instructions.
-    unsafe fn load(from: [*const Self; 2], masks: [u16; 2]) -> __m512i;
+    unsafe fn load<const PARTS: usize>(from: [*const Self; 2], masks: [u16; 2])
+    -> [__m512i; PARTS];
 }
 
 impl Rounded for f32 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     #[inline]
-    unsafe fn load([low, high]: [*const Self; 2], masks: [u16; 2]) -> __m512i {
-        // SAFETY: the caller's; both types are 64 bytes without a meaning of their own.
-        unsafe {
-            transmute(_mm512_cvtne2ps_pbh(
-                _mm512_maskz_loadu_ps(masks[1], high),
-                _mm512_maskz_loadu_ps(masks[0], low),
-            ))
+    unsafe fn load<const PARTS: usize>(
+        [low, high]: [*const Self; 2],
+        masks: [u16; 2],
+    ) -> [__m512i; PARTS] {
+        // SAFETY: the caller's.
+        let mut low = unsafe { _mm512_maskz_loadu_ps(masks[0], low) };
+        // SAFETY: the caller's.
+        let mut high = unsafe { _mm512_maskz_loadu_ps(masks[1], high) };
+        let mut parts = [_mm512_setzero_si512(); PARTS];
+        for part in &mut parts {
+            // SAFETY: both types are 64 bytes without a meaning of their own.
+            *part = unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
+            low = _mm512_sub_ps(low, widened(_mm512_castsi512_si256(*part)));
+            high = _mm512_sub_ps(high, widened(_mm512_extracti64x4_epi64::<1>(*part)));
         }
+        parts
     }
+}
+
+/// 16 values of bf16 as f32.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn widened(values: __m256i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(values)))
 }
 
 impl Rounded for bf16 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     #[inline]
-    unsafe fn load([low, high]: [*const Self; 2], masks: [u16; 2]) -> __m512i {
+    unsafe fn load<const PARTS: usize>(
+        [low, high]: [*const Self; 2],
+        masks: [u16; 2],
+    ) -> [__m512i; PARTS] {
         // SAFETY: the caller's.
-        unsafe {
+        let both = unsafe {
             let low = _mm256_maskz_loadu_epi16(masks[0], low.cast());
             let high = _mm256_maskz_loadu_epi16(masks[1], high.cast());
             _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
-        }
+        };
+        // Rounding left nothing.
+        let mut parts = [_mm512_setzero_si512(); PARTS];
+        parts[0] = both;
+        parts
     }
 }
 
