@@ -66,31 +66,6 @@ impl Sequences {
         &self.cu_seqlens
     }
 
-    /// The cumulated lengths on a device, (B + 1) u32.
-    ///
-    /// # Errors
-    /// No memory on the device.
-    pub fn limits(&self, device: &Device) -> Result<Tensor> {
-        self.remembered([0; 3], || {
-            Ok(Tensor::from_slice(
-                &self.cu_seqlens,
-                self.len() + 1,
-                device,
-            )?)
-        })
-    }
-
-    /// Each token's place in its sequence, from 0, on a device (T), u32.
-    ///
-    /// # Errors
-    /// No memory on the device.
-    pub fn positions(&self, device: &Device) -> Result<Tensor> {
-        self.remembered([1, 0, 0], || {
-            let positions: Vec<u32> = self.ranges().flat_map(|r| 0..r.len() as u32).collect();
-            Ok(Tensor::from_vec(positions, self.n_tokens(), device)?)
-        })
-    }
-
     /// What `make` makes of the sequences: layer after layer asks for the same, and it is copied
     /// to the device once. The key says what it is and all that it depends on beside the sequences.
     ///

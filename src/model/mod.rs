@@ -28,7 +28,7 @@ pub use sentence::{SentenceTransformer, sentence_transformer, transformer_folder
 
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
-use crate::nn::kernels::check_head_width;
+use crate::nn::kernels::{Kernels, check_head_width};
 use crate::nn::{Gradients, Parameters, Precision, Saved, Use, Vars};
 use encoder::Encoder;
 use head::Head;
@@ -147,6 +147,11 @@ impl Classifier {
     /// included), 1 for the last block, and one more than the first block for the embeddings.
     pub fn depth_of(&self, name: &str) -> usize {
         self.config.depth_of(name)
+    }
+
+    /// Whether what is asked of the model is done while the host goes on.
+    pub fn is_on_device(&self) -> bool {
+        Kernels::of(self.parameters.state()).is_some()
     }
 
     /// Where the model lies.

@@ -19,7 +19,7 @@ use crate::data::Sequences;
 use crate::error::Result;
 use crate::nn::cpu::vectorized;
 use crate::nn::dropout::Masks;
-use crate::nn::kernels::{Kernels, Scores, Tiles, tokens_per_tile};
+use crate::nn::kernels::{Kernels, Scores, Tiles, numbers, tokens_per_tile};
 use crate::nn::math::{exp, largest_of, sum};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
 use crate::nn::values::{Output, Room, Values, row_ranges};
@@ -331,8 +331,7 @@ pub(super) fn tiles(
                 ]);
             }
         }
-        let shape = (words.len() / 7, 7);
-        Ok(Tensor::from_vec(words, shape, like.device())?)
+        numbers(&words, &[words.len() / 7, 7], like.device())
     })?;
     Ok(Tiles(tiles))
 }

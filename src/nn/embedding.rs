@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use crate::data::Sequences;
 use crate::error::{Error, Result};
-use crate::nn::kernels::Kernels;
+use crate::nn::kernels::{Kernels, limits};
 use crate::nn::values::{Output, rows};
 use crate::nn::{Gradients, Initialization, Parameter, Saved, Vars, raw};
 
@@ -117,7 +117,7 @@ pub fn shifted(ids: &Tensor, number: u32) -> Result<Tensor> {
 /// A tensor that is not contiguous f32, or a device without kernels.
 pub fn first_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
     if let Some(kernels) = Kernels::of(x) {
-        return kernels.first_tokens(x, &sequences.limits(x.device())?);
+        return kernels.first_tokens(x, &limits(sequences, x.device())?);
     }
     let width = x.dim(1)?;
     let values = raw::read::<f32>(x)?;
@@ -135,7 +135,7 @@ pub fn first_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
 /// As [`first_tokens`].
 pub fn first_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tensor> {
     if let Some(kernels) = Kernels::of(dy) {
-        let limits = sequences.limits(dy.device())?;
+        let limits = limits(sequences, dy.device())?;
         return kernels.first_tokens_backward(dy, &limits, sequences.n_tokens());
     }
     let width = dy.dim(1)?;
@@ -153,7 +153,7 @@ pub fn first_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tenso
 /// A tensor that is not contiguous f32, or a device without kernels.
 pub fn mean_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
     if let Some(kernels) = Kernels::of(x) {
-        return kernels.mean_tokens(x, &sequences.limits(x.device())?);
+        return kernels.mean_tokens(x, &limits(sequences, x.device())?);
     }
     let width = x.dim(1)?;
     let values = raw::read::<f32>(x)?;
@@ -177,7 +177,7 @@ pub fn mean_tokens(x: &Tensor, sequences: &Sequences) -> Result<Tensor> {
 /// As [`mean_tokens`].
 pub fn mean_tokens_backward(dy: &Tensor, sequences: &Sequences) -> Result<Tensor> {
     if let Some(kernels) = Kernels::of(dy) {
-        let limits = sequences.limits(dy.device())?;
+        let limits = limits(sequences, dy.device())?;
         return kernels.mean_tokens_backward(dy, &limits, sequences.n_tokens());
     }
     let width = dy.dim(1)?;

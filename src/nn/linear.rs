@@ -84,21 +84,35 @@ impl Linear {
     /// # Errors
     /// Shapes that do not fit, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
+        if let Some(kernels) = Kernels::of(x) {
+            return self.forward_by(&kernels, x, saved);
+        }
         saved.push(x);
         let weight = self.weight.value().t()?;
         let bias = self.bias.as_ref().map(Parameter::value);
-        let (precision, stored) = (self.precision, self.stored);
+        let y = raw::product(x, &weight, bias, self.precision, self.stored)?;
         let Some(activation) = self.activation else {
-            return raw::product(x, &weight, bias, precision, stored);
+            return Ok(y);
         };
-        if let Some(kernels) = Kernels::of(x) {
-            let before = kernels.product(x, &weight, None, precision, stored)?;
-            saved.push(&before);
-            return kernels.bias_activation(activation, &before, bias, stored);
-        }
-        let before = raw::product(x, &weight, bias, precision, stored)?;
+        saved.push(&y);
+        self.activated(activation, &y)
+    }
+
+    /// As [`Linear::forward`], where there are kernels. Both factors are converted once, and kept
+    /// as they went into the product.
+    fn forward_by(&self, kernels: &Kernels, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
+        let (precision, stored) = (self.precision, self.stored);
+        let x = kernels.stored_in(x, precision)?;
+        let weight = kernels.stored_in(self.weight.value(), precision)?;
+        saved.push(&x);
+        saved.push(&weight);
+        let (weight, bias) = (weight.t()?, self.bias.as_ref().map(Parameter::value));
+        let Some(activation) = self.activation else {
+            return kernels.product(&x, &weight, bias, precision, stored);
+        };
+        let before = kernels.product(&x, &weight, None, precision, stored)?;
         saved.push(&before);
-        self.activated(activation, &before)
+        kernels.bias_activation(activation, &before, bias, stored)
     }
 
     /// dy (T, out) -> dx (T, in); adds to the gradients of W and b.
@@ -106,9 +120,8 @@ impl Linear {
     /// # Errors
     /// As [`Linear::forward`], or a stack that does not match.
     pub fn backward(&self, dy: &Tensor, saved: &mut Saved, grads: &Gradients) -> Result<Tensor> {
-        let dy = self.weight_gradients(dy, saved, grads)?;
-        let weight = self.weight.value();
-        raw::product(&dy, weight, None, self.precision, self.stored)
+        let (dy, weight) = self.weight_gradients(dy, saved, grads)?;
+        raw::product(&dy, &weight, None, self.precision, self.stored)
     }
 
     /// As [`Linear::backward`], but adds dx to `sum` (T, in), the gradient of x from elsewhere.
@@ -122,18 +135,17 @@ impl Linear {
         saved: &mut Saved,
         grads: &Gradients,
     ) -> Result<()> {
-        let dy = self.weight_gradients(dy, saved, grads)?;
-        let weight = self.weight.value();
-        raw::product_into(sum, &dy, weight, Start::Destination, self.precision)
+        let (dy, weight) = self.weight_gradients(dy, saved, grads)?;
+        raw::product_into(sum, &dy, &weight, Start::Destination, self.precision)
     }
 
-    /// Adds to the gradients of W and b; returns the gradient before the activation (T, out).
+    /// Adds to the gradients of W and b; returns the gradient before the activation (T, out) and W.
     fn weight_gradients(
         &self,
         dy: &Tensor,
         saved: &mut Saved,
         grads: &Gradients,
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Tensor)> {
         if let Some(kernels) = Kernels::of(dy) {
             return self.weight_gradients_by(&kernels, dy, saved, grads);
         }
@@ -146,7 +158,7 @@ impl Linear {
         if let Some(bias) = &self.bias {
             raw::accumulate(grads.of(bias)?, &d_bias)?;
         }
-        Ok(dy)
+        Ok((dy, self.weight.value().clone()))
     }
 
     /// As `weight_gradients`, where there are kernels.
@@ -156,19 +168,20 @@ impl Linear {
         dy: &Tensor,
         saved: &mut Saved,
         grads: &Gradients,
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Tensor)> {
         let dy = match self.activation {
             None => dy.clone(),
             Some(activation) => {
                 kernels.activation_backward(activation, dy, &saved.pop()?, self.stored)?
             }
         };
-        let x = saved.pop()?;
-        grads.add_product(&self.weight, &dy.t()?, &x, self.precision)?;
         if let Some(bias) = &self.bias {
             kernels.add_column_sums(grads.of(bias)?, &dy)?;
         }
-        Ok(dy)
+        let dy = kernels.stored_in(&dy, self.precision)?;
+        let (weight, x) = (saved.pop()?, saved.pop()?);
+        grads.add_product(&self.weight, &dy.t()?, &x, self.precision)?;
+        Ok((dy, weight))
     }
 
     /// (T, out) -> the activation's values (T, out).
@@ -251,19 +264,20 @@ impl QueryKeyValue {
     /// # Errors
     /// Shapes that do not fit, or a device without kernels.
     pub fn forward(&self, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
-        saved.push(x);
         let parts = &self.parts;
         let weights = parts.each_ref().map(|part| part.weight.value());
         let biases = parts.iter().filter_map(|part| part.bias.as_ref());
         let biases: Vec<&Tensor> = biases.map(Parameter::value).collect();
         let precision = parts[0].precision;
-        let (weights, biases) = match Kernels::of(x) {
+        let (x, weights, biases) = match Kernels::of(x) {
             Some(kernels) => (
+                &kernels.stored_in(x, precision)?,
                 kernels.stack(&weights, precision)?,
                 kernels.stack(&biases, Precision::F32)?,
             ),
-            None => (Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?),
+            None => (x, Tensor::cat(&weights, 0)?, Tensor::cat(&biases, 0)?),
         };
+        saved.push(x);
         let y = raw::product(x, &weights.t()?, Some(&biases), precision, self.stored)?;
         saved.push(&weights);
         Ok(y)

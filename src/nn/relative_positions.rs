@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
+use crate::nn::kernels::numbers;
 
 /// The rule by which distances get their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,7 @@ impl DistanceRows {
         }
         let first = self.used().start;
         let rows: Vec<u32> = self.rows.iter().map(|row| (row - first) as u32).collect();
-        let rows = Tensor::from_vec(rows, self.rows.len(), device)?;
+        let rows = numbers(&rows, &[rows.len()], device)?;
         Ok(self.on_device.get_or_init(|| rows).clone())
     }
 

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::data::Sequences;
 use crate::error::Result;
-use crate::nn::kernels::Kernels;
+use crate::nn::kernels::{Kernels, positions};
 use crate::nn::raw;
 
 /// The turning of queries and keys; it has no parameters, and layers of one theta share it.
@@ -87,7 +87,7 @@ impl Rotary {
         let table = self.table(longest.unwrap_or(0));
         if let Some(kernels) = Kernels::of(qkv) {
             let [cosines, sines] = table.on_device(qkv.device())?;
-            let positions = sequences.positions(qkv.device())?;
+            let positions = positions(sequences, qkv.device())?;
             let tables = [&cosines, &sines];
             return kernels.rotary(qkv, &positions, tables, self.head_width, direction);
         }

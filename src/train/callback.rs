@@ -20,7 +20,8 @@ pub trait Callback {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// After each optimizer step.
+    /// After each optimizer step. On a GPU the next one may have been begun: what is asked for
+    /// then happens after that.
     ///
     /// # Errors
     /// The watcher's own.

@@ -146,27 +146,20 @@ impl Checkpoints {
         bad.iter().try_for_each(|path| remove(path))
     }
 
-    /// After an optimizer step: a checkpoint, if one is due or the training is to stop.
-    ///
-    /// # Errors
-    /// Files that cannot be written, or that the training is to stop.
-    pub fn after_step(
-        &mut self,
-        model: &Classifier,
-        state: &State<'_>,
-        callbacks: &[&mut dyn Callback],
-    ) -> Result<()> {
-        let is_due = self.save_steps > 0 && state.at.step.is_multiple_of(self.save_steps);
-        if is_due && self.at.elapsed() >= self.pause {
-            self.save(model, state, callbacks)?;
-        }
-        self.stop_if_asked(model, state, callbacks)
+    /// After a step: whether a checkpoint is to be made of it; what is inside says whether the
+    /// training is to stop then.
+    pub(super) fn due_after_step(&mut self, state: &State<'_>) -> Option<Result<()>> {
+        let is_due = self.save_steps > 0
+            && state.at.step.is_multiple_of(self.save_steps)
+            && self.at.elapsed() >= self.pause;
+        let stop = (self.stop)();
+        (is_due || stop.is_err()).then_some(stop)
     }
 
     /// At an epoch's end: a checkpoint.
     ///
     /// # Errors
-    /// As [`Checkpoints::after_step`].
+    /// As [`Checkpoints::save`].
     pub fn after_epoch(
         &mut self,
         model: &Classifier,
@@ -183,7 +176,7 @@ impl Checkpoints {
     /// the last step if the training is to stop.
     ///
     /// # Errors
-    /// As [`Checkpoints::after_step`].
+    /// As [`Checkpoints::save`].
     pub fn stop_if_asked(
         &mut self,
         model: &Classifier,
@@ -197,7 +190,11 @@ impl Checkpoints {
         stop
     }
 
-    fn save(
+    /// Writes a checkpoint of the training as it is now, if there is none yet.
+    ///
+    /// # Errors
+    /// A file that cannot be written; a watcher's own.
+    pub(super) fn save(
         &mut self,
         model: &Classifier,
         state: &State<'_>,

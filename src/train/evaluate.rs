@@ -1,6 +1,6 @@
 //! Passes without dropout, and what they measure.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde_json::{Map, Value};
 
 use crate::config::MetricConfig;
@@ -11,7 +11,9 @@ use crate::metrics::{
     Counted, Interval, MetricValue, Resampling, Scores, argmax, bootstrap, softmax_f64,
 };
 use crate::model::Classifier;
+use crate::nn::kernels::{Arriving, send};
 use crate::nn::{CrossEntropy, Saved, raw};
+use crate::train::one_late::OneLate;
 
 /// Examples in one forward pass without a backward pass; results do not depend on it.
 const EVALUATION_BATCH: usize = 64;
@@ -190,18 +192,38 @@ pub fn run_model(
     mut watch: impl FnMut(&[ExampleIndex], &Tensor, &[f32]) -> Result<()>,
 ) -> Result<()> {
     let loss = CrossEntropy::default();
+    let mut passes = OneLate::of(model);
+    let mut show = |pass: Option<Pass>| {
+        let Some(pass) = pass else { return Ok(()) };
+        let (logits, losses) = (pass.logits.wait()?, pass.losses.wait()?);
+        watch(&pass.indices, &logits, &raw::read::<f32>(&losses)?)
+    };
     for indices in data.batches_by_length(indices, EVALUATION_BATCH) {
         let pass = || {
-            let batch = data.batch(&indices, model.config().type_vocab_size, model.device())?;
+            let n_token_types = model.config().type_vocab_size;
+            let batch = data.batch(&indices, n_token_types, &Device::Cpu)?;
+            let batch = send(batch, model.device())?;
             let logits = model.forward(&batch, &mut Saved::evaluation())?;
             let losses = loss.losses(&logits, &batch.labels)?;
-            Ok((batch, logits, losses))
+            Ok(Pass {
+                logits: Arriving::of(&logits)?,
+                losses: Arriving::of(&losses)?,
+                indices: batch.example_indices,
+            })
         };
-        let done = pass().map_err(|error| naming_batch(error, data, &indices));
-        let (batch, logits, losses) = done?;
-        watch(&batch.example_indices, &logits, &raw::read::<f32>(&losses)?)?;
+        let pass = pass().map_err(|error| naming_batch(error, data, &indices))?;
+        show(passes.next(pass))?;
     }
-    Ok(())
+    show(passes.rest())
+}
+
+/// A forward pass without a backward pass; a device may still be at it.
+struct Pass {
+    indices: Vec<ExampleIndex>,
+    /// (B, C).
+    logits: Arriving,
+    /// (B).
+    losses: Arriving,
 }
 
 /// Where a GPU has too little memory for a batch, says for which; other errors stay as they are.

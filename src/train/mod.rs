@@ -6,12 +6,15 @@ mod checkpoint;
 mod checkpoints;
 mod early_stopping;
 mod evaluate;
+mod one_late;
 mod rates;
 mod schedule;
 mod state;
 mod states;
 
 use std::ops::ControlFlow;
+
+use candle_core::Device;
 
 pub use adamw::{AdamW, GradientNorm};
 pub use callback::{Callback, EvaluationEnd, LogitsPass, Plan, StepEnd};
@@ -29,9 +32,10 @@ use crate::config::{Record, TrainingConfig};
 use crate::data::{Dataset, ExampleIndex, Subset, TokenizedDataset};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::model::Classifier;
-use crate::nn::kernels::Arriving;
+use crate::nn::kernels::{Arriving, send};
 use crate::nn::{CrossEntropy, DropoutKey, Gradients, Saved, raw};
 use crate::random::{Purpose, Stream};
+use one_late::OneLate;
 use state::Best;
 
 /// Everything that the loop trains on and with.
@@ -117,7 +121,9 @@ pub fn train(
 
     while !state.at.is_over(config.epochs) {
         let epoch = state.at.epoch;
-        for examples in order(training, epoch)
+        let order = order(training, epoch);
+        let mut steps = OneLate::of(model);
+        for examples in order
             .chunks(examples_per_step(config))
             .skip(state.at.step_in_epoch)
         {
@@ -137,9 +143,14 @@ pub fn train(
                 learning_rate,
                 grad_norm,
             };
-            state.at.is_stopping |= done.tell(training, callbacks)?.is_break();
-            checkpoints.after_step(model, &state, callbacks)?;
+            tell_of(steps.next(done), training, &mut state.at, callbacks)?;
+            if let Some(stop) = checkpoints.due_after_step(&state) {
+                tell_of(steps.rest(), training, &mut state.at, callbacks)?;
+                checkpoints.save(model, &state, callbacks)?;
+                stop?;
+            }
         }
+        tell_of(steps.rest(), training, &mut state.at, callbacks)?;
         if training.record == Some(Record::EpochEnd) {
             record_epoch(model, training, &state, callbacks, checkpoints)?;
         }
@@ -225,6 +236,19 @@ impl Step<'_> {
     }
 }
 
+/// Tells of a step, if there is one to tell of; notes if a watcher wants to stop.
+fn tell_of(
+    step: Option<Step<'_>>,
+    training: &Training<'_>,
+    at: &mut Position,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<()> {
+    if let Some(step) = step {
+        at.is_stopping |= step.tell(training, callbacks)?.is_break();
+    }
+    Ok(())
+}
+
 /// Adds up the gradients of the (weighted) mean loss of one optimizer step's examples, batch by
 /// batch, for the step that comes `at` this position.
 fn forward_backward<'a>(
@@ -241,7 +265,8 @@ fn forward_backward<'a>(
     let pass = |(i, indices): (usize, &'a [ExampleIndex])| {
         let n_token_types = model.config().type_vocab_size;
         let tokens = training.tokens;
-        let batch = tokens.batch(indices, n_token_types, model.device())?;
+        let batch = tokens.batch(indices, n_token_types, &Device::Cpu)?;
+        let batch = send(batch, model.device())?;
         let mut saved = Saved::training(Some(DropoutKey {
             seed: training.seed,
             epoch: at.epoch as u32,

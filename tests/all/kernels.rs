@@ -1,5 +1,6 @@
 //! Training on CUDA kernels: on the CPU, thread by thread, or on a GPU. See `nn/kernels.rs`.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -11,9 +12,10 @@ use enginora_rs::model::{Classifier, ModelConfig};
 use enginora_rs::nn::kernels::Emulator;
 use enginora_rs::nn::{CrossEntropy, DropoutKey, Precision, Saved, Use, raw};
 use enginora_rs::random::{Purpose, Stream};
-use enginora_rs::train::{Callback, StepEnd};
+use enginora_rs::train::{Callback, Checkpoints, Origin, States, StepEnd};
 
 use crate::model::fixture;
+use crate::scratch::Scratch;
 use crate::train::{World, config, weights_of};
 
 /// Where kernels run.
@@ -144,6 +146,63 @@ fn training(world: &World, device: &Device, config: &TrainingConfig) -> (Vec<f64
     (losses.0, weights_of(&model))
 }
 
+/// What it is told, and when: with which weights, and of how much before each checkpoint.
+struct Witness<'a> {
+    model: &'a Classifier,
+    weights: Vec<Vec<f32>>,
+    told_of_at_checkpoints: RefCell<Vec<usize>>,
+}
+
+impl Callback for Witness<'_> {
+    fn on_batch_end(&mut self, _step: &StepEnd) -> Result<ControlFlow<()>> {
+        self.weights.push(weights_of(self.model));
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn save(&self, _states: &mut States) -> Result<()> {
+        self.told_of_at_checkpoints
+            .borrow_mut()
+            .push(self.weights.len());
+        Ok(())
+    }
+}
+
+/// Trains with a checkpoint after every third step.
+fn check_telling(backend: &Backend, is_late: bool) {
+    let world = World::new(0.1);
+    let config = TrainingConfig {
+        batch_size: 5,
+        epochs: 1,
+        ..config()
+    };
+    let folder = Scratch::new();
+    backend.run(|| {
+        let model = world.model_on(backend.device());
+        let mut witness = Witness {
+            model: &model,
+            weights: vec![],
+            told_of_at_checkpoints: RefCell::default(),
+        };
+        let origin = Origin::default();
+        let mut checkpoints = Checkpoints::new(folder.at("checkpoints"), 3, origin, || Ok(()));
+        let callbacks: &mut [&mut dyn Callback] = &mut [&mut witness];
+        world
+            .train_with(&mut checkpoints, &model, &config, 5, None, callbacks)
+            .unwrap();
+        // 40 examples are 8 steps.
+        assert_eq!(*witness.told_of_at_checkpoints.borrow(), [3, 6, 8]);
+        // Of a step that is followed by one without a checkpoint between them, the next step's
+        // weights are there already.
+        let changes: Vec<bool> = witness.weights.windows(2).map(|w| w[0] != w[1]).collect();
+        let expected = if is_late {
+            [true, false, true, true, false, true, false]
+        } else {
+            [true; 7]
+        };
+        assert_eq!(changes, expected);
+    });
+}
+
 fn check_gradients(backend: &Backend) {
     let world = World::new(0.1);
     for (name, model_on) in [
@@ -253,6 +312,20 @@ fn emulated_gradients_of_a_whole_model_are_those_of_the_cpu() {
 #[ignore = "needs the kernels compiled for the CPU: tests/cuda/emulate.sh"]
 fn emulated_gradients_of_every_architecture_are_those_of_the_cpu() {
     check_architectures(&emulated());
+}
+
+#[test]
+fn the_cpu_tells_of_every_step_at_once() {
+    // On the CPU itself no kernels are in use.
+    let model = World::new(0.0).model_on(&Device::Cpu);
+    assert!(!model.is_on_device());
+    check_telling(&Backend::Gpu(Device::Cpu), false);
+}
+
+#[test]
+#[ignore = "needs the kernels compiled for the CPU: tests/cuda/emulate.sh"]
+fn emulated_steps_are_told_of_one_late_and_before_every_checkpoint() {
+    check_telling(&emulated(), true);
 }
 
 #[test]

@@ -124,6 +124,19 @@ impl World {
         validation: Option<&[ExampleIndex]>,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<Outcome> {
+        let none = &mut Checkpoints::none();
+        self.train_with(none, model, config, seed, validation, callbacks)
+    }
+
+    pub fn train_with(
+        &self,
+        checkpoints: &mut Checkpoints,
+        model: &Classifier,
+        config: &TrainingConfig,
+        seed: u64,
+        validation: Option<&[ExampleIndex]>,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<Outcome> {
         let training = Training {
             config,
             seed,
@@ -143,7 +156,7 @@ impl World {
             labels: &self.labels,
             metrics: &self.metrics,
         };
-        train(model, &training, callbacks, &mut Checkpoints::none())
+        train(model, &training, callbacks, checkpoints)
     }
 
     /// The weights after training with this seed in a pool of so many threads.

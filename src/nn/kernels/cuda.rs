@@ -1,6 +1,7 @@
 //! What kernels need of a CUDA device: memory, copies, launches and large products.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ffi::c_int;
 
 use candle_core::backend::BackendDevice;
@@ -214,18 +215,110 @@ pub(super) fn upload<T: Copy>(device: &CudaDevice, address: u64, values: &[T]) -
     Ok(())
 }
 
+/// Copies values to a new tensor, after all that was launched, and waits for nothing.
+pub(super) fn send(device: &CudaDevice, values: &[u32], shape: &[usize]) -> Result<Tensor> {
+    let n_bytes = size_of_val(values);
+    let tensor = empty(device, shape, DType::U32)?;
+    let to = address(device, &tensor)?;
+    let stream = device.cuda_stream();
+    let mut memory = PageLocked::take(&stream, n_bytes)?;
+    let room = &mut memory.bytes()?[..n_bytes];
+    for (room, value) in room.chunks_exact_mut(4).zip(values) {
+        room.copy_from_slice(&value.to_ne_bytes());
+    }
+    // SAFETY: the tensor has room for the values; `memory` is neither written nor freed before the
+    // copy is over.
+    unsafe { result::memcpy_htod_async(to, room, stream.cu_stream()) }.w()?;
+    memory.is_used_up_to_now(&stream)?;
+    SENT.with_borrow_mut(|sent| sent.push_back(memory));
+    Ok(tensor)
+}
+
 thread_local! {
-    /// Page-locked memory that copies arrive in. It is kept, since making and freeing it takes long.
-    static LANDINGS: RefCell<Vec<PinnedHostSlice<u8>>> = const { RefCell::new(Vec::new()) };
+    /// Memory that nobody uses. It is kept, since making and freeing it takes long.
+    static UNUSED: RefCell<Vec<PinnedHostSlice<u8>>> = const { RefCell::new(Vec::new()) };
+    /// What may still be copied from, the oldest first.
+    static SENT: RefCell<VecDeque<PageLocked>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Page-locked memory of the host, which a copy goes to or comes from; it becomes one of those
+/// that nobody uses when that is over.
+#[derive(Debug)]
+struct PageLocked {
+    /// There until it is dropped.
+    memory: Option<PinnedHostSlice<u8>>,
+    /// Follows the copy in the stream. The events of cudarc's own are not recorded, since tracking
+    /// is off.
+    copied: CudaEvent,
+}
+
+impl PageLocked {
+    /// At least `n_bytes`, used before where there is such memory.
+    fn take(stream: &CudaStream, n_bytes: usize) -> Result<Self> {
+        /// Enough for most.
+        const LEAST_BYTES: usize = 1 << 14;
+        let over = || {
+            SENT.with_borrow_mut(|sent| {
+                let is_over = sent.front()?.copied.is_complete();
+                is_over.then(|| sent.pop_front()).flatten()
+            })
+        };
+        while let Some(memory) = over() {
+            drop(memory);
+        }
+        let context = stream.context();
+        let copied = context.new_event(None).w()?;
+        let used_before = UNUSED.with_borrow_mut(|unused| {
+            let fits = |memory: &PinnedHostSlice<u8>| memory.num_bytes() >= n_bytes;
+            let at = unused.iter().position(fits)?;
+            Some(unused.swap_remove(at))
+        });
+        let memory = if let Some(memory) = used_before {
+            memory
+        } else {
+            let n_bytes = n_bytes.max(LEAST_BYTES);
+            // SAFETY: nobody reads it before it was copied to.
+            unsafe { context.alloc_pinned_with_flags::<u8>(n_bytes, 0) }.w()?
+        };
+        Ok(Self {
+            memory: Some(memory),
+            copied,
+        })
+    }
+
+    fn bytes(&mut self) -> Result<&mut [u8]> {
+        match &mut self.memory {
+            Some(memory) => Ok(memory.as_mut_slice().w()?),
+            None => Err(Error::internal("page-locked memory that is gone")),
+        }
+    }
+
+    /// Says that a copy was launched. Where that cannot be noted it is waited for.
+    fn is_used_up_to_now(&self, stream: &CudaStream) -> Result<()> {
+        let recorded = self.copied.record(stream);
+        if recorded.is_err() {
+            stream.synchronize().w()?;
+        }
+        Ok(recorded.w()?)
+    }
+}
+
+impl Drop for PageLocked {
+    fn drop(&mut self) {
+        // The copy may still be under way where nobody waited for it. A device that failed copies
+        // no more.
+        let _ = self.copied.synchronize();
+        if let Some(memory) = self.memory.take() {
+            // At the thread's end the list may be gone.
+            let _ = UNUSED.try_with(|unused| unused.borrow_mut().push(memory));
+        }
+    }
 }
 
 /// A copy of a tensor that is being made.
 #[derive(Debug)]
 pub struct Arriving {
-    /// There until it is dropped.
-    landing: Option<PinnedHostSlice<u8>>,
-    /// Follows the copy in the stream.
-    arrived: CudaEvent,
+    landing: PageLocked,
     n_bytes: usize,
     dtype: DType,
     shape: Vec<usize>,
@@ -235,22 +328,14 @@ impl Arriving {
     pub(super) fn of(device: &CudaDevice, address: u64, tensor: &Tensor) -> Result<Self> {
         let n_bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
         let stream = device.cuda_stream();
-        let mut landing = landing(&stream, n_bytes)?;
-        let arrived = stream.context().new_event(None).w()?;
-        let bytes = landing.as_mut_slice().w()?;
+        let mut landing = PageLocked::take(&stream, n_bytes)?;
+        let room = &mut landing.bytes()?[..n_bytes];
         // SAFETY: the tensor's values lie at this address, and its memory is freed in the order of
-        // the stream. The copy writes to memory that is neither read nor freed before the event
-        // that follows it, or where there can be none, before the stream is done.
-        unsafe { result::memcpy_dtoh_async(&mut bytes[..n_bytes], address, stream.cu_stream()) }
-            .w()?;
-        let recorded = arrived.record(&stream);
-        if recorded.is_err() {
-            stream.synchronize().w()?;
-        }
-        recorded.w()?;
+        // the stream; `landing` is neither read nor freed before the copy is over.
+        unsafe { result::memcpy_dtoh_async(room, address, stream.cu_stream()) }.w()?;
+        landing.is_used_up_to_now(&stream)?;
         Ok(Self {
-            landing: Some(landing),
-            arrived,
+            landing,
             n_bytes,
             dtype: tensor.dtype(),
             shape: tensor.dims().to_vec(),
@@ -258,50 +343,11 @@ impl Arriving {
     }
 
     pub(super) fn wait(mut self) -> Result<Tensor> {
-        self.arrived.synchronize().w()?;
-        let Some(landing) = &mut self.landing else {
-            return Err(Error::internal("a copy that was waited for before"));
-        };
-        let bytes = &landing.as_slice().w()?[..self.n_bytes];
-        Ok(Tensor::from_raw_buffer(
-            bytes,
-            self.dtype,
-            &self.shape,
-            &Device::Cpu,
-        )?)
+        self.landing.copied.synchronize().w()?;
+        let bytes = &self.landing.bytes()?[..self.n_bytes];
+        let tensor = Tensor::from_raw_buffer(bytes, self.dtype, &self.shape, &Device::Cpu)?;
+        Ok(tensor)
     }
-}
-
-impl Drop for Arriving {
-    fn drop(&mut self) {
-        // The copy may still be under way where nobody waited for it. A device that failed copies
-        // no more.
-        let _ = self.arrived.synchronize();
-        if let Some(landing) = self.landing.take() {
-            // At the thread's end the list may be gone.
-            let _ = LANDINGS.try_with(|landings| landings.borrow_mut().push(landing));
-        }
-    }
-}
-
-/// Page-locked memory of at least `n_bytes`, one that was used before where there is one.
-fn landing(stream: &CudaStream, n_bytes: usize) -> Result<PinnedHostSlice<u8>> {
-    /// Enough for most.
-    const LEAST_BYTES: usize = 1 << 14;
-    let used_before = LANDINGS.with_borrow_mut(|landings| {
-        let fits = |landing: &PinnedHostSlice<u8>| landing.num_bytes() >= n_bytes;
-        let at = landings.iter().position(fits)?;
-        Some(landings.swap_remove(at))
-    });
-    if let Some(landing) = used_before {
-        return Ok(landing);
-    }
-    // SAFETY: nobody reads it before a copy has arrived.
-    let made = unsafe {
-        let context = stream.context();
-        context.alloc_pinned_with_flags::<u8>(n_bytes.max(LEAST_BYTES), 0)
-    };
-    Ok(made.w()?)
 }
 
 /// `destination = start + a b` by cuBLAS; all three are rows of f32 or bf16 on the device.

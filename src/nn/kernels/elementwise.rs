@@ -120,6 +120,16 @@ impl Kernels {
         Ok(all)
     }
 
+    /// The same values stored in `precision`: the tensor itself where they are.
+    pub(crate) fn stored_in(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        if x.dtype() == precision.dtype() {
+            return Ok(x.clone());
+        }
+        let y = self.output(x.dims(), precision)?;
+        self.copy(x, &y)?;
+        Ok(y)
+    }
+
     /// Makes the values of `to` those of `from`.
     pub(crate) fn copy(&self, from: &Tensor, to: &Tensor) -> Result<()> {
         self.call("convert")

@@ -10,6 +10,7 @@
 //! what reads values back.
 
 mod attention;
+mod batch;
 mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -27,6 +28,8 @@ mod sums;
 use candle_core::{DType, Device, Tensor};
 
 pub(super) use attention::{Scores, Tiles, tokens_per_tile};
+pub use batch::send;
+pub(super) use batch::{limits, numbers, positions};
 pub use device::Arriving;
 pub(super) use disentangled_attention::Disentangled;
 pub use emulated::Emulator;
