@@ -1,8 +1,8 @@
 //! The order in which bf16 products read their factors.
 //!
-//! A panel is 16 rows of `a`, or 48 columns of `b`: for every 32 steps of the inner dimension one
-//! tile, or three beside each other, rounded to bf16. Where the matrix ends inside a tile the
-//! rest is 0. The rows of a tile of `a` hold 32 values each; those of a tile of `b` hold for each
+//! A panel is some rows of `a`, or columns of `b`: for every 32 steps of the inner dimension as many
+//! tiles, one below (beside) the other, as [`panel_rows`] ([`panel_columns`]) has sixteens, rounded
+//! to bf16. Where the matrix ends inside a tile the rest is 0. The rows of a tile of `a` hold 32 values each; those of a tile of `b` hold for each
 //! of 16 columns a pair of values that follow each other along the inner dimension.
 //!
 //! A value of f32 may be kept in several parts, each the bf16 nearest to what the parts before
@@ -28,17 +28,23 @@ use super::transpose::transpose_16x16;
 pub const TILE: usize = 16;
 /// Steps along the inner dimension that one tile holds.
 pub const DEPTH: usize = 32;
-/// Rows of a panel of `a`.
-pub const PANEL_ROWS: usize = TILE;
-/// Columns of a panel of `b`.
-pub const PANEL_COLUMNS: usize = 3 * TILE;
+/// Rows of a panel of `a` whose values are in so many parts.
+pub const fn panel_rows(parts: usize) -> usize {
+    if parts == 1 { 2 * TILE } else { TILE }
+}
+
+/// Columns of a panel of `b` whose values are in so many parts.
+pub const fn panel_columns(parts: usize) -> usize {
+    if parts == 1 { 2 * TILE } else { 3 * TILE }
+}
+
 /// A row of a tile; tiles are loaded fastest from where cache lines begin.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct Line([u16; DEPTH]);
 
 /// The rows of `a` or columns of `b` of a panel ("lines"), fewer at the end, as they lie in memory.
-pub struct Source<'a, T> {
+pub struct Source<'a, T, const PARTS: usize> {
     values: *const T,
     n_lines: usize,
     depth: usize,
@@ -58,22 +64,15 @@ enum Kind {
     B,
 }
 
-impl Kind {
-    /// Rows or columns of a panel, and lines of its tiles for one step and part.
-    fn panel_width(self) -> usize {
-        match self {
-            Self::A => PANEL_ROWS,
-            Self::B => PANEL_COLUMNS,
-        }
-    }
-}
+impl<'a, T: Rounded, const PARTS: usize> Source<'a, T, PARTS> {
+    const ROWS: usize = panel_rows(PARTS);
+    const COLUMNS: usize = panel_columns(PARTS);
 
-impl<'a, T: Rounded> Source<'a, T> {
     /// Panel number `panel` of the rows of `a`.
     pub fn rows_of(a: &Matrix<'a, T>, panel: usize) -> Self {
         Self {
-            values: a.pointer(panel * PANEL_ROWS, 0),
-            n_lines: (a.rows - panel * PANEL_ROWS).min(PANEL_ROWS),
+            values: a.pointer(panel * Self::ROWS, 0),
+            n_lines: (a.rows - panel * Self::ROWS).min(Self::ROWS),
             depth: a.columns,
             line_stride: a.row_stride,
             step: a.column_stride,
@@ -85,8 +84,8 @@ impl<'a, T: Rounded> Source<'a, T> {
     /// Panel number `panel` of the columns of `b`.
     pub fn columns_of(b: &Matrix<'a, T>, panel: usize) -> Self {
         Self {
-            values: b.pointer(0, panel * PANEL_COLUMNS),
-            n_lines: (b.columns - panel * PANEL_COLUMNS).min(PANEL_COLUMNS),
+            values: b.pointer(0, panel * Self::COLUMNS),
+            n_lines: (b.columns - panel * Self::COLUMNS).min(Self::COLUMNS),
             depth: b.rows,
             line_stride: b.column_stride,
             step: b.row_stride,
@@ -95,22 +94,30 @@ impl<'a, T: Rounded> Source<'a, T> {
         }
     }
 
-    /// Makes the panel's tiles, which fill `lines`, of values in so many parts.
-    pub fn fill<const PARTS: usize>(&self, lines: &mut [MaybeUninit<Line>]) {
-        assert!(lines.len() == self.depth.div_ceil(DEPTH) * PARTS * self.kind.panel_width());
+    /// Rows or columns of a panel, and lines of its tiles for one step and part.
+    fn panel_width(&self) -> usize {
+        match self.kind {
+            Kind::A => Self::ROWS,
+            Kind::B => Self::COLUMNS,
+        }
+    }
+
+    /// Makes the panel's tiles, which fill `lines`.
+    pub fn fill(&self, lines: &mut [MaybeUninit<Line>]) {
+        assert!(lines.len() == self.depth.div_ceil(DEPTH) * PARTS * self.panel_width());
         assert!(self.step == 1 || self.line_stride == 1 || self.n_lines == 1);
         // SAFETY: whoever multiplies has found the processor to have what the function is
         // compiled for, and the panel lies inside its matrix.
-        unsafe { self.pack::<PARTS>(lines.as_mut_ptr().cast()) };
+        unsafe { self.pack(lines.as_mut_ptr().cast()) };
     }
 
     /// Writes the panel's tiles to `to`, which has room for them.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn pack<const PARTS: usize>(&self, to: *mut Line) {
+    unsafe fn pack(&self, to: *mut Line) {
         for first_step in (0..self.depth).step_by(DEPTH) {
             let n_steps = (self.depth - first_step).min(DEPTH);
-            let to = to.wrapping_add(first_step / DEPTH * PARTS * self.kind.panel_width());
-            for first_line in (0..self.kind.panel_width()).step_by(TILE) {
+            let to = to.wrapping_add(first_step / DEPTH * PARTS * self.panel_width());
+            for first_line in (0..self.panel_width()).step_by(TILE) {
                 let n_lines = self.n_lines.saturating_sub(first_line).min(TILE);
                 let at = first_line * self.line_stride + first_step * self.step;
                 let from = self.values.wrapping_add(at);
@@ -127,7 +134,7 @@ impl<'a, T: Rounded> Source<'a, T> {
                     if kind != self.kind {
                         transpose_16x16(&mut tile);
                     }
-                    let to = to.wrapping_add(part * self.kind.panel_width() + first_line);
+                    let to = to.wrapping_add(part * self.panel_width() + first_line);
                     for (i, line) in tile.into_iter().enumerate() {
                         // SAFETY: the line is one of the panel's, which are aligned.
                         unsafe { _mm512_store_si512(to.wrapping_add(i).cast(), line) };
