@@ -149,7 +149,6 @@ fn make_map(
         if options.plots {
             drawn.extend(points.iter().map(figure_point));
         }
-        signals::check()
     })?;
     if n_epochs == 1 {
         tracing::warn!("a map of one epoch has variability 0 everywhere");

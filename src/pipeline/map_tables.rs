@@ -15,6 +15,7 @@ use crate::map::{
     MapOptions, Point, map_in_parts, map_table, write_td_metrics, write_trustai_header,
     write_trustai_rows,
 };
+use crate::pipeline::signals;
 
 /// Parts of a map that may wait for a table.
 const PARTS_THAT_WAIT: usize = 2;
@@ -29,12 +30,12 @@ type WriteTable = fn(&Path, &DynamicsFiles, &Receiver<Part>) -> Result<()>;
 /// each part to `see`; the number of epochs.
 ///
 /// # Errors
-/// As [`map_in_parts`]; those of `see`; a file that cannot be written.
+/// As [`map_in_parts`]; a signal; a file that cannot be written.
 pub(super) fn write_tables(
     files: &DynamicsFiles,
     options: MapOptions,
     output: &Path,
-    mut see: impl FnMut(&[Point]) -> Result<()>,
+    mut see: impl FnMut(&[Point]),
 ) -> Result<usize> {
     let tables: [WriteTable; 3] = [write_parquet, write_metrics, write_trustai];
     std::thread::scope(|scope| {
@@ -46,8 +47,13 @@ pub(super) fn write_tables(
             })
             .unzip();
         let mut failed = None;
-        let made = map_in_parts(files, options, Room::beside(output), |points| {
-            see(&points)?;
+        let room = Room {
+            stop: signals::check,
+            ..Room::beside(output)
+        };
+        let made = map_in_parts(files, options, room, |points| {
+            signals::check()?;
+            see(&points);
             let part = Some(Arc::new(points));
             let mut sent = senders.iter().map(|sender| sender.send(part.clone()));
             failed = sent.position(|sent| sent.is_err());

@@ -12,7 +12,7 @@ use enginora_rs::dynamics::{
     DynamicsFiles, DynamicsFormat, ExportFormat, RecordedExample, Room, TrainingDynamics,
     ValueKind, export, write_epoch,
 };
-use enginora_rs::error::{ErrorKind, Result};
+use enginora_rs::error::{Error, ErrorKind, Problem, Result};
 use enginora_rs::map::{
     MapOptions, Point, Variability, map_in_parts, write_td_metrics, write_trustai_header,
     write_trustai_rows,
@@ -435,6 +435,20 @@ fn the_order_of_rows_in_later_epochs_changes_nothing() {
     assert_eq!(points(scratch.path()), before);
 }
 
+#[test]
+fn a_stop_is_heard_while_rows_are_read() {
+    let scratch = Scratch::new();
+    let row = "{\"guid\": 7, \"logits_epoch_0\": [0.5, 1.5], \"gold\": 0}\n";
+    scratch.write("dynamics_epoch_0.jsonl", row);
+    let files = DynamicsFiles::find(scratch.path(), None).unwrap();
+    let room = Room {
+        stop: || Err(Error::new(ErrorKind::Stopped(15), Problem::new("stopped"))),
+        ..Room::beside(scratch.path())
+    };
+    let error = points_in(&files, room).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stopped(15));
+}
+
 /// What is made of files with memory for next to nothing is what is made of them in memory, be it
 /// a map or an error; and no other file is left.
 #[track_caller]
@@ -446,7 +460,7 @@ fn is_the_same_with_little_memory(scratch: &Scratch) {
     for most_bytes in [1_000, 5_000] {
         let room = Room {
             most_bytes,
-            folder: &folder,
+            ..Room::beside(&folder)
         };
         match (&whole, points_in(&files, room)) {
             (Ok(whole), got) => assert!(got.unwrap() == *whole),

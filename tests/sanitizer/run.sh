@@ -6,7 +6,7 @@
 #
 # The stable compiler has the sanitizer's library, and takes its option with RUSTC_BOOTSTRAP. Our own
 # crate is compiled with it, where the `unsafe` blocks are; the dependencies are those of any other
-# build, but what they allocate is watched as well. Takes two compilations of the crate.
+# build, but what they allocate is watched as well. Compiles the crate once more.
 #
 # Not seen: what the instructions of AMX tiles read and write (what is packed for them, and what is
 # made of their sums, is), and what a GPU does.

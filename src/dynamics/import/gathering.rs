@@ -16,6 +16,8 @@ pub struct Room<'a> {
     pub most_bytes: usize,
     /// The folder in which more of them wait, in a folder that is removed at the end.
     pub folder: &'a Path,
+    /// Asked now and then whether to go on; its error ends the reading.
+    pub stop: fn() -> Result<()>,
 }
 
 impl<'a> Room<'a> {
@@ -28,6 +30,7 @@ impl<'a> Room<'a> {
         Self {
             most_bytes: Self::MOST_BYTES,
             folder,
+            stop: || Ok(()),
         }
     }
 
@@ -36,6 +39,7 @@ impl<'a> Room<'a> {
         Self {
             most_bytes: usize::MAX,
             folder: Path::new("."),
+            stop: || Ok(()),
         }
     }
 }
@@ -149,8 +153,9 @@ impl<'a> Import<'a> {
     /// of their examples.
     ///
     /// # Errors
-    /// A row in which something is wrong, a file that cannot be written.
+    /// A row in which something is wrong, a file that cannot be written, the room's `stop`.
     pub fn add(&mut self, epoch: Option<usize>, parts: &[Rows<'_>]) -> Result<(), Refusal> {
+        (self.gathering.rules.room.stop)()?;
         for (at, row) in parts.iter().flat_map(Rows::iter) {
             if let Some(partitions) = &mut self.partitions {
                 partitions.add(epoch, at, &row)?;
