@@ -159,7 +159,7 @@ impl Checkpoints {
     /// At an epoch's end: a checkpoint.
     ///
     /// # Errors
-    /// As [`Checkpoints::save`].
+    /// A file that cannot be written; a watcher's own.
     pub fn after_epoch(
         &mut self,
         model: &Classifier,
@@ -176,7 +176,7 @@ impl Checkpoints {
     /// the last step if the training is to stop.
     ///
     /// # Errors
-    /// As [`Checkpoints::save`].
+    /// What asked to stop; a file that cannot be written; a watcher's own.
     pub fn stop_if_asked(
         &mut self,
         model: &Classifier,
