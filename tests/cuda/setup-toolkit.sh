@@ -6,12 +6,13 @@
 #     tests/cuda/setup-toolkit.sh FOLDER
 #     . FOLDER/env.sh && cargo build --release --features cuda
 #
-# Needs cargo, gcc and python3 with pip. A folder that is complete is left as it is.
+# Needs cargo, gcc and python3 with pip. A folder that is complete, and where it was made, is left as it is.
 set -euo pipefail
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 folder=$(realpath -m "${1:?usage: setup-toolkit.sh FOLDER}")
 toolkit=$folder/toolkit
-if [ -f "$folder/env.sh" ]; then
+# The files name where the folder is: one that was moved is made anew.
+if grep -qsF "$toolkit" "$folder/env.sh"; then
     echo "$folder has a toolkit already"
     exit 0
 fi
