@@ -26,8 +26,8 @@
 //! Four decisions shape the rest. **Batches are packed**: the tokens of several texts lie end
 //! to end, there is no padding, and a text's output does not depend on its neighbours.
 //! **Layers have an explicit backward**: no graph is built; what a backward pass needs lies on
-//! a stack ([`nn::Saved`]). What is fast on this processor (vector instructions, bf16 products) is
-//! found out when the program starts, in [`nn`] alone. **All randomness is counter-based**
+//! a stack ([`nn::Saved`]). What is fast on this processor (vector instructions, products of
+//! tiles) is found out when the program starts, in [`nn`] alone. **All randomness is counter-based**
 //! ([`random`]): a draw is a function of seed, purpose and position, so nothing depends on
 //! threads or on the order of calls. **A run is a transaction**: it writes to a folder of its own,
 //! every file all or nothing ([`fsio`]), and is complete when its manifest is there; one that was
