@@ -33,87 +33,110 @@ impl Activation {
         }
     }
 
-    /// Replaces each value x by the function's value.
-    pub(super) fn apply(self, values: &mut [f32]) {
+    /// Sets each y to the function's value at x.
+    pub(super) fn apply(self, x: &[f32], y: &mut [f32]) {
         // The choice stands outside the loops, so that each of them is a plain one.
         match self {
-            Self::Gelu => gelu(values),
-            Self::GeluTanh => gelu_tanh(values),
-            Self::Relu => relu(values),
-            Self::Tanh => hyperbolic_tangent(values),
+            Self::Gelu => apply_gelu(x, y),
+            Self::GeluTanh => apply_gelu_tanh(x, y),
+            Self::Relu => apply_relu(x, y),
+            Self::Tanh => apply_tanh(x, y),
         }
     }
 
-    /// Multiplies each gradient by the function's slope at the matching x.
-    pub(super) fn multiply_by_slope(self, x: &[f32], gradient: &mut [f32]) {
+    /// As [`Activation::apply`]; sets each slope to that of the function at x.
+    pub(super) fn apply_with_slopes(self, x: &[f32], y: &mut [f32], slopes: &mut [f32]) {
         match self {
-            Self::Gelu => gelu_slope(x, gradient),
-            Self::GeluTanh => gelu_tanh_slope(x, gradient),
-            Self::Relu => relu_slope(x, gradient),
-            Self::Tanh => tanh_slope(x, gradient),
+            Self::Gelu => apply_gelu_with_slopes(x, y, slopes),
+            Self::GeluTanh => apply_gelu_tanh_with_slopes(x, y, slopes),
+            Self::Relu => apply_relu_with_slopes(x, y, slopes),
+            Self::Tanh => apply_tanh_with_slopes(x, y, slopes),
         }
     }
 }
 
 vectorized! {
-    fn gelu(values: &mut [f32]) {
-        replace(values, |x| x * normal(x).0);
+    fn apply_gelu(x: &[f32], y: &mut [f32]) {
+        each(x, y, |x| gelu(x).0);
     }
 
-    fn gelu_tanh(values: &mut [f32]) {
-        replace(values, |x| 0.5 * x * (1.0 + tanh(gelu_inner(x))));
+    fn apply_gelu_tanh(x: &[f32], y: &mut [f32]) {
+        each(x, y, |x| gelu_tanh(x).0);
     }
 
-    fn relu(values: &mut [f32]) {
-        replace(values, |x| x.max(0.0));
+    fn apply_relu(x: &[f32], y: &mut [f32]) {
+        each(x, y, |x| relu(x).0);
     }
 
-    fn hyperbolic_tangent(values: &mut [f32]) {
-        replace(values, tanh);
+    fn apply_tanh(x: &[f32], y: &mut [f32]) {
+        each(x, y, |x| hyperbolic_tangent(x).0);
     }
 
-    fn gelu_slope(x: &[f32], gradient: &mut [f32]) {
-        multiply(x, gradient, |x| {
-            let (cumulated, density) = normal(x);
-            cumulated + x * density
-        });
+    fn apply_gelu_with_slopes(x: &[f32], y: &mut [f32], slopes: &mut [f32]) {
+        each_of_both(x, y, slopes, gelu);
     }
 
-    fn gelu_tanh_slope(x: &[f32], gradient: &mut [f32]) {
-        multiply(x, gradient, |x| {
-            let t = tanh(gelu_inner(x));
-            let inner_slope = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * x * x);
-            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
-        });
+    fn apply_gelu_tanh_with_slopes(x: &[f32], y: &mut [f32], slopes: &mut [f32]) {
+        each_of_both(x, y, slopes, gelu_tanh);
     }
 
-    fn relu_slope(x: &[f32], gradient: &mut [f32]) {
-        multiply(x, gradient, |x| f32::from(x > 0.0));
+    fn apply_relu_with_slopes(x: &[f32], y: &mut [f32], slopes: &mut [f32]) {
+        each_of_both(x, y, slopes, relu);
     }
 
-    fn tanh_slope(x: &[f32], gradient: &mut [f32]) {
-        multiply(x, gradient, |x| 1.0 - tanh(x) * tanh(x));
+    fn apply_tanh_with_slopes(x: &[f32], y: &mut [f32], slopes: &mut [f32]) {
+        each_of_both(x, y, slopes, hyperbolic_tangent);
     }
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of a vectorized loop")]
-fn replace(values: &mut [f32], function: impl Fn(f32) -> f32) {
-    for value in values {
-        *value = function(*value);
+fn each(x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
+    for (x, y) in x.iter().zip(y) {
+        *y = function(*x);
     }
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of a vectorized loop")]
-fn multiply(x: &[f32], gradient: &mut [f32], slope: impl Fn(f32) -> f32) {
-    for (x, g) in x.iter().zip(gradient) {
-        *g *= slope(*x);
+fn each_of_both(
+    x: &[f32],
+    y: &mut [f32],
+    slopes: &mut [f32],
+    function: impl Fn(f32) -> (f32, f32),
+) {
+    for ((x, y), slope) in x.iter().zip(y).zip(slopes) {
+        (*y, *slope) = function(*x);
     }
+}
+
+// The functions: x -> (value, slope).
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+fn gelu(x: f32) -> (f32, f32) {
+    let (cumulated, density) = normal(x);
+    (x * cumulated, x.mul_add(density, cumulated))
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of a vectorized loop")]
-fn gelu_inner(x: f32) -> f32 {
-    SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x)
+fn gelu_tanh(x: f32) -> (f32, f32) {
+    let t = tanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x));
+    let inner_slope = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * x * x);
+    let slope = 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope;
+    (0.5 * x * (1.0 + t), slope)
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+fn relu(x: f32) -> (f32, f32) {
+    (x.max(0.0), f32::from(x > 0.0))
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+fn hyperbolic_tangent(x: f32) -> (f32, f32) {
+    let t = tanh(x);
+    (t, 1.0 - t * t)
 }

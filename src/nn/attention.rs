@@ -20,8 +20,9 @@ use crate::error::Result;
 use crate::nn::cpu::vectorized;
 use crate::nn::dropout::Masks;
 use crate::nn::kernels::{Kernels, Scores, Tiles, numbers, tokens_per_tile};
-use crate::nn::math::{exp, largest_of, sum};
+use crate::nn::math::{CHUNK, change_chunks, chunks_of, exp, largest_of, pair_up};
 use crate::nn::product::{Matrix, MatrixMut, Start, multiply_small};
+use crate::nn::raw::multiply_by;
 use crate::nn::values::{Output, Room, Values, row_ranges};
 use crate::nn::{Dropout, Precision, Saved, Vars, raw};
 
@@ -184,8 +185,14 @@ impl SelfAttention {
         job: &Job,
         output: &mut [f32],
     ) {
-        output.fill(0.0);
         let blocks = job.view.blocks();
+        // Each of several blocks adds to the gradients of its keys.
+        let start = if blocks.len() == 1 {
+            Start::Zeros
+        } else {
+            output.fill(0.0);
+            Start::Destination
+        };
         let mut scratch = [(); 4].map(|()| Room::of(largest(&blocks)));
         for (h, head) in self.heads(inputs.qkv, width).iter().enumerate() {
             let dy = &inputs.dy[h * head.width..];
@@ -218,7 +225,7 @@ impl SelfAttention {
                     let first = rows.start * 3 * width + kind * width + h * head.width;
                     let part = &mut output[first..];
                     let mut part = MatrixMut::rows_of(part, rows.len(), head.width, 3 * width);
-                    multiply_small(&mut part, a, b, scale, Start::Destination);
+                    multiply_small(&mut part, a, b, scale, start);
                 };
                 let d_scores = block.matrix(d_scores);
                 let (k, q) = (head.k.rows(&block.keys), head.q.rows(&block.queries));
@@ -494,22 +501,28 @@ vectorized! {
     /// scores' exponentials.
     pub(super) fn softmax(row: &mut [f32]) -> f32 {
         let max = largest_of(row);
-        // Apart from the sum, so that the exponentials are taken several at a time.
+        let mut sums = [0.0; CHUNK];
+        change_chunks(row, f32::NEG_INFINITY, |chunk| {
+            for (x, sum) in chunk.iter_mut().zip(&mut sums) {
+                *x = exp(*x - max);
+                *sum += *x;
+            }
+        });
+        let sum = pair_up(sums, |a, b| a + b);
+        let factor = 1.0 / sum;
         for x in row.iter_mut() {
-            *x = exp(*x - max);
-        }
-        let sum = sum(row, |x| x);
-        for x in row.iter_mut() {
-            *x /= sum;
+            *x *= factor;
         }
         max + sum.ln()
     }
 
     /// Makes a row of scores the probabilities that go with the logarithm of their sum.
     pub(super) fn exponentials(row: &mut [f32], log_sum: f32) {
-        for score in row {
-            *score = exp(*score - log_sum);
-        }
+        change_chunks(row, f32::NEG_INFINITY, |chunk| {
+            for score in chunk {
+                *score = exp(*score - log_sum);
+            }
+        });
     }
 
     /// Makes a row of gradients of the probabilities `p` one of gradients of the scores:
@@ -518,24 +531,21 @@ vectorized! {
     /// The sums are f64 and divided by the sum of `p`, which rounding keeps from being 1: each
     /// row then adds up to 0 as closely as f32 allows, and so do the gradients of a key's bias.
     pub(super) fn softmax_backward(gradient: &mut [f32], p: &[f32]) {
-        const LANES: usize = 16;
-        let (mut sums, mut weighted) = ([0.0_f64; LANES], [0.0_f64; LANES]);
-        for (d, p) in gradient.chunks(LANES).zip(p.chunks(LANES)) {
+        let (mut sums, mut weighted) = ([0.0_f64; CHUNK], [0.0_f64; CHUNK]);
+        for (d, p) in chunks_of(gradient, 0.0).zip(chunks_of(p, 0.0)) {
             for (i, (d, p)) in d.iter().zip(p).enumerate() {
-                sums[i] += f64::from(*p);
-                weighted[i] += f64::from(*p) * f64::from(*d);
+                let p = f64::from(p);
+                sums[i] += p;
+                weighted[i] = p.mul_add(f64::from(*d), weighted[i]);
             }
         }
-        let mean = weighted.iter().sum::<f64>() / sums.iter().sum::<f64>();
-        for (d, p) in gradient.iter_mut().zip(p) {
-            *d = (f64::from(*p) * (f64::from(*d) - mean)) as f32;
-        }
-    }
-
-    /// values[i] *= factors[i].
-    pub(super) fn multiply_by(values: &mut [f32], factors: &[f32]) {
-        for (value, factor) in values.iter_mut().zip(factors) {
-            *value *= factor;
-        }
+        let add = |a, b| a + b;
+        let mean = pair_up(weighted, add) / pair_up(sums, add);
+        let mut p = chunks_of(p, 0.0);
+        change_chunks(gradient, 0.0, |chunk| {
+            for (d, p) in chunk.iter_mut().zip(p.next().unwrap_or_default()) {
+                *d = (f64::from(p) * (f64::from(*d) - mean)) as f32;
+            }
+        });
     }
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 pub(crate) enum Vectors {
     /// Those that every processor of the architecture has.
     Baseline,
-    /// AVX2.
+    /// AVX2 and fused multiply-add, which every processor with the one has.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 with its byte, word and doubleword instructions.
@@ -26,10 +26,11 @@ fn detect() -> Vectors {
     let has_avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma");
     if has_avx512 {
         Vectors::Avx512
-    } else if is_x86_feature_detected!("avx2") {
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         Vectors::Avx2
     } else {
         Vectors::Baseline
@@ -43,8 +44,9 @@ fn detect() -> Vectors {
 
 /// Defines a function that is compiled once for each kind of [`Vectors`] and calls the widest.
 ///
-/// The versions differ in speed alone: no instruction that rounds otherwise (a fused
-/// multiply-add) is put in for two that the source names, so they give the same bits.
+/// The versions differ in speed alone: a fused multiply-add is one where the source says
+/// `mul_add`, and nowhere else, so they give the same bits. (Where a processor has none, which
+/// of those with AVX2 or of another architecture hardly one lacks, it is computed in many steps.)
 macro_rules! vectorized {
     ($(
         $(#[$attribute:meta])*
@@ -58,11 +60,11 @@ macro_rules! vectorized {
 
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
                 fn avx512($($argument: $type),*) $(-> $result)? {
                     written_once($($argument),*)
                 }
-                #[target_feature(enable = "avx2")]
+                #[target_feature(enable = "avx2,fma")]
                 fn avx2($($argument: $type),*) $(-> $result)? {
                     written_once($($argument),*)
                 }

@@ -7,8 +7,8 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::nn::attention::multiply_by;
 use crate::nn::kernels::Kernels;
+use crate::nn::raw::multiply_by;
 use crate::nn::values::{Output, rows};
 use crate::nn::{Activation, Saved, raw};
 
@@ -39,8 +39,7 @@ impl Gate {
             let x = values[rows.start * 2 * width..].chunks_exact(2 * width);
             for (y, x) in y.chunks_exact_mut(width).zip(x) {
                 let (a, g) = x.split_at(width);
-                y.copy_from_slice(a);
-                self.activation.apply(y);
+                self.activation.apply(a, y);
                 multiply_by(y, g);
             }
         })?;
@@ -74,11 +73,9 @@ impl Gate {
     fn backward_of_row(self, dx: &mut [f32], x: &[f32], dy: &[f32]) {
         let (a, g) = x.split_at(dy.len());
         let (da, dg) = dx.split_at_mut(dy.len());
-        da.copy_from_slice(dy);
-        multiply_by(da, g);
-        self.activation.multiply_by_slope(a, da);
-        dg.copy_from_slice(a);
-        self.activation.apply(dg);
+        self.activation.apply_with_slopes(a, dg, da);
         multiply_by(dg, dy);
+        multiply_by(da, dy);
+        multiply_by(da, g);
     }
 }

@@ -94,8 +94,7 @@ impl Linear {
         let Some(activation) = self.activation else {
             return Ok(y);
         };
-        saved.push(&y);
-        self.activated(activation, &y)
+        self.activated(activation, &y, saved)
     }
 
     /// As [`Linear::forward`], where there are kernels. Both factors are converted once, and kept
@@ -151,7 +150,7 @@ impl Linear {
         }
         let (dy, d_bias) = match self.activation {
             None => (dy.clone(), column_sums(dy)?),
-            Some(activation) => self.before_activation(activation, dy, &saved.pop()?)?,
+            Some(_) => self.before_activation(dy, &saved.pop()?)?,
         };
         let x = saved.pop()?;
         grads.add_product(&self.weight, &dy.t()?, &x, self.precision)?;
@@ -184,32 +183,35 @@ impl Linear {
         Ok((dy, weight))
     }
 
-    /// (T, out) -> the activation's values (T, out).
-    fn activated(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
+    /// x (T, out) -> the activation's values (T, out). Its slopes are kept rather than x, since
+    /// both are made of one exponential.
+    fn activated(&self, activation: Activation, x: &Tensor, saved: &mut Saved) -> Result<Tensor> {
         let (n_rows, width) = x.dims2()?;
         let values = Values::of(x)?;
-        let outputs = [Output::new(width, self.stored)];
-        let ([y], _) = rows(x.device(), n_rows, outputs, |rows, [y]| {
-            values.copy_to(rows.start * width, y);
-            activation.apply(y);
+        let output = Output::new(width, self.stored);
+        if !saved.keeps() {
+            let ([y], _) = rows(x.device(), n_rows, [output], |rows, [y]| {
+                activation.apply(&values.part(rows.start * width..rows.end * width), y);
+            })?;
+            return Ok(y);
+        }
+        let ([y, slopes], _) = rows(x.device(), n_rows, [output; 2], |rows, [y, slopes]| {
+            let x = values.part(rows.start * width..rows.end * width);
+            activation.apply_with_slopes(&x, y, slopes);
         })?;
+        saved.push(&slopes);
         Ok(y)
     }
 
-    /// The gradient before the activation (T, out), from that after it and from what went in,
-    /// and the sums of its columns.
-    fn before_activation(
-        &self,
-        activation: Activation,
-        dy: &Tensor,
-        x: &Tensor,
-    ) -> Result<(Tensor, Vec<f32>)> {
+    /// The gradient before the activation (T, out), from that after it and from the slopes, and
+    /// the sums of its columns.
+    fn before_activation(&self, dy: &Tensor, slopes: &Tensor) -> Result<(Tensor, Vec<f32>)> {
         let (n_rows, width) = dy.dims2()?;
-        let (x, gradients) = (Values::of(x)?, Values::of(dy)?);
+        let (slopes, gradients) = (Values::of(slopes)?, Values::of(dy)?);
         let outputs = [Output::new(width, self.stored)];
         let ([dx], sums) = rows(dy.device(), n_rows, outputs, |rows, [dx]| {
             gradients.copy_to(rows.start * width, dx);
-            activation.multiply_by_slope(&x.part(rows.start * width..rows.end * width), dx);
+            raw::multiply_by(dx, &slopes.part(rows.start * width..rows.end * width));
             raw::sum_of_rows(dx, width)
         })?;
         Ok((dx, raw::sum_of_rows(&sums.concat(), width)))

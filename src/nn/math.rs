@@ -40,33 +40,78 @@ pub(super) fn sum_of_pairs(x: &[f32], y: &[f32], term: impl Fn(f32, f32) -> f32)
     total(lanes)
 }
 
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+fn total(lanes: [f32; LANES]) -> f32 {
+    pair_up(lanes, |a, b| a + b)
+}
+
+/// Combines the first half with the second, the first quarter with the second, and so on.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+pub(super) fn pair_up<T: Copy, const N: usize>(mut lanes: [T; N], both: impl Fn(T, T) -> T) -> T {
+    let mut n = N / 2;
+    while n > 0 {
+        for i in 0..n {
+            lanes[i] = both(lanes[i], lanes[i + n]);
+        }
+        n /= 2;
+    }
+    lanes[0]
+}
+
+/// Values of a [`Chunk`].
+pub(super) const CHUNK: usize = 16;
+
+/// As many values as the widest register holds: a loop over them is without a rest that would
+/// be done one by one, which takes longer than everything else where rows are short.
+pub(super) type Chunk = [f32; CHUNK];
+
+/// The chunks of a row; the last is filled up with `filler`.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+pub(super) fn chunks_of(row: &[f32], filler: f32) -> impl Iterator<Item = Chunk> {
+    row.chunks(CHUNK)
+        .map(move |values| chunk_of(values, filler))
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+fn chunk_of(values: &[f32], filler: f32) -> Chunk {
+    Chunk::try_from(values).unwrap_or_else(|_| {
+        let mut chunk = [filler; CHUNK];
+        chunk[..values.len()].copy_from_slice(values);
+        chunk
+    })
+}
+
+/// Makes each chunk of a row, the last filled up with `filler`, what `change` makes of it.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
+pub(super) fn change_chunks(row: &mut [f32], filler: f32, mut change: impl FnMut(&mut Chunk)) {
+    for values in row.chunks_mut(CHUNK) {
+        if let Ok(chunk) = <&mut Chunk>::try_from(&mut *values) {
+            change(chunk);
+        } else {
+            let mut chunk = chunk_of(values, filler);
+            change(&mut chunk);
+            values.copy_from_slice(&chunk[..values.len()]);
+        }
+    }
+}
+
 /// The largest value, negative infinity where there is none.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "part of a vectorized loop")]
 pub(super) fn largest_of(x: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
-    let mut lanes = [f32::NEG_INFINITY; LANES / 2];
-    let mut chunks = x.chunks_exact(LANES / 2);
-    for chunk in &mut chunks {
+    let mut lanes = [f32::NEG_INFINITY; CHUNK];
+    for chunk in chunks_of(x, f32::NEG_INFINITY) {
         for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, *x);
+            *lane = larger(*lane, x);
         }
     }
-    let rest = chunks.remainder().iter().copied();
-    rest.chain(lanes).fold(f32::NEG_INFINITY, larger)
-}
-
-#[inline(always)]
-#[allow(clippy::inline_always, reason = "part of a vectorized loop")]
-fn total(mut lanes: [f32; LANES]) -> f32 {
-    let mut n = LANES / 2;
-    while n > 0 {
-        for i in 0..n {
-            lanes[i] += lanes[i + n];
-        }
-        n /= 2;
-    }
-    lanes[0]
+    pair_up(lanes, larger)
 }
 
 /// e^x, for x up to 88; below -87 it is 0 to within 1.2e-38 and never a denormal number.
@@ -82,10 +127,10 @@ pub(super) fn exp(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUNDER;
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUNDER);
     let n = shifted - ROUNDER;
-    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
-    let mut series = 1.0 / 5040.0;
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
+    let mut series: f32 = 1.0 / 5040.0;
     for coefficient in [
         1.0 / 720.0,
         1.0 / 120.0,
@@ -95,7 +140,7 @@ pub(super) fn exp(x: f32) -> f32 {
         1.0,
         1.0,
     ] {
-        series = series * r + coefficient;
+        series = series.mul_add(r, coefficient);
     }
     let power_of_two = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
     series * power_of_two
@@ -107,8 +152,11 @@ pub(super) fn exp(x: f32) -> f32 {
 pub(super) fn tanh(x: f32) -> f32 {
     // Near 0 the formula below loses digits, where the series' next term is under 1e-8.
     let square = x * x;
-    let series =
-        x * (1.0 + square * (-1.0 / 3.0 + square * (2.0 / 15.0 + square * (-17.0 / 315.0))));
+    let mut series = -17.0 / 315.0;
+    for coefficient in [2.0 / 15.0, -1.0 / 3.0, 1.0] {
+        series = square.mul_add(series, coefficient);
+    }
+    let series = x * series;
     let fraction = 1.0 - 2.0 / (exp(2.0 * x.clamp(-20.0, 20.0)) + 1.0);
     if x.abs() < 0.1 { series } else { fraction }
 }
@@ -123,10 +171,10 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
     /// 1 / sqrt(2 pi).
     const DENSITY_AT_0: f32 = 0.398_942_3;
     let magnitude = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * magnitude);
-    let mut series = 1.061_405_4;
+    let t = 1.0 / magnitude.mul_add(0.327_591_1, 1.0);
+    let mut series: f32 = 1.061_405_4;
     for coefficient in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6] {
-        series = series * t + coefficient;
+        series = series.mul_add(t, coefficient);
     }
     let exponential = exp(-magnitude * magnitude);
     let upper_tail = 0.5 * series * t * exponential;

@@ -233,6 +233,13 @@ vectorized! {
             *d += s;
         }
     }
+
+    /// values[i] *= factors[i].
+    pub fn multiply_by(values: &mut [f32], factors: &[f32]) {
+        for (value, factor) in values.iter_mut().zip(factors) {
+            *value *= factor;
+        }
+    }
 }
 
 /// `destination += source` for two contiguous tensors of one size and two storages.

@@ -80,12 +80,15 @@ struct Block {
     u32 numbers[4];
 };
 
+// Rounds of Philox4x32, as the processor's masks have them.
+constexpr int PHILOX_ROUNDS = 7;
+
 __device__ inline Block philox(const Masks &masks, u32 counter) {
     u32 a = counter, b = masks.high[0], c = masks.high[1], d = masks.high[2];
     u32 key_0 = masks.key[0], key_1 = masks.key[1];
     // Not unrolled: it stands in many places, and the module is compiled when it is loaded.
 #pragma unroll 1
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < PHILOX_ROUNDS; round++) {
         u64 product_0 = static_cast<u64>(0xD2511F53u) * a;
         u64 product_1 = static_cast<u64>(0xCD9E8D57u) * c;
         a = static_cast<u32>(product_1 >> 32) ^ b ^ key_0;
