@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use faults::{Operation, before};
-pub use lock::{FolderLock, Sharing};
+pub use lock::{FolderLock, Sharing, tidy_up};
 pub use output::{FileWriter, Output, finish};
 
 /// Writes `path` through `fill`, all or nothing; missing parent folders are made.

@@ -2,7 +2,10 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
+use super::remove_temporaries;
 use crate::error::{Error, ErrorKind, Problem, Result};
 
 /// The file that is locked; it stays, as one that is removed could be locked twice.
@@ -12,7 +15,7 @@ const NAME: &str = ".lock";
 #[derive(Debug)]
 pub struct FolderLock {
     /// None where the file system has no locks.
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 /// Who else may have the lock.
@@ -35,10 +38,10 @@ impl FolderLock {
         let file = super::open_to_change(&path)?;
         let locked = match sharing {
             Sharing::Alone => file.try_lock(),
-            Sharing::Shared => file.try_lock_shared(),
+            Sharing::Shared => with_patience(|| file.try_lock_shared()),
         };
         match locked {
-            Ok(()) => Ok(Self { _file: Some(file) }),
+            Ok(()) => Ok(Self { file: Some(file) }),
             Err(TryLockError::WouldBlock) => {
                 let problem = Problem::new("another process is writing into this folder")
                     .in_file(folder)
@@ -51,8 +54,35 @@ impl FolderLock {
                      writes there",
                     folder.display()
                 );
-                Ok(Self { _file: None })
+                Ok(Self { file: None })
             }
         }
+    }
+}
+
+/// Tries for as long as it takes somebody to [`tidy_up`].
+fn with_patience(
+    lock: impl Fn() -> std::result::Result<(), TryLockError>,
+) -> std::result::Result<(), TryLockError> {
+    for _ in 0..20 {
+        match lock() {
+            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(50)),
+            result => return result,
+        }
+    }
+    lock()
+}
+
+/// Removes what processes that were killed left half made in a folder that several may share,
+/// unless somebody else has its lock or the file system has none: then it stays for a later time.
+///
+/// # Errors
+/// As [`remove_temporaries`].
+pub fn tidy_up(folder: &Path) -> Result<()> {
+    match FolderLock::take(folder, Sharing::Alone) {
+        Ok(FolderLock { file: Some(_held) }) => remove_temporaries(folder),
+        Ok(FolderLock { file: None }) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::InUse => Ok(()),
+        Err(error) => Err(error),
     }
 }

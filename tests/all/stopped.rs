@@ -136,6 +136,33 @@ fn a_grid_that_is_stopped_at_any_moment_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn what_a_killed_grid_or_audit_left_half_written_goes_when_nobody_else_is_there() {
+    let project = tiny_project();
+    project.succeed(&LOOP);
+    let section = "experiment: {selections: [random], fractions: [0.5], seeds: 1}\n";
+    project.write("grid.yaml", &(CONFIG.to_owned() + section));
+    let commands: [(&[&str], &str); 3] = [
+        (&GRID, "out/.results.md.29234.tmp"),
+        (
+            &["experiment", "--config", "grid.yaml", "--collect"],
+            "out/.summary.csv.1.tmp",
+        ),
+        (&["audit", "out"], "out/audit/.audit.csv.29234.tmp"),
+    ];
+    for (arguments, left) in commands {
+        project.write(left, "half");
+        project.succeed(arguments);
+        assert!(!project.path().join(left).exists(), "{arguments:?}");
+    }
+    // Somebody else may be writing it.
+    let lock = FolderLock::take(&project.path().join("out"), Sharing::Shared).unwrap();
+    project.write(commands[0].1, "half");
+    project.succeed(&GRID);
+    assert!(project.path().join(commands[0].1).exists());
+    drop(lock);
+}
+
+#[test]
 fn an_audit_that_a_signal_stops_goes_on_in_the_middle_of_a_fold() {
     let project = tiny_project();
     project.write("run.yaml", &CONFIG.replace("epochs: 3", "epochs: 40"));

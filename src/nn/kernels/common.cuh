@@ -62,7 +62,7 @@ __device__ inline float largest_over_lanes(float value, int n_lanes) {
     return value;
 }
 
-// --- dropout: the draws of src/random.rs (Philox4x32-10), in the order of src/nn/dropout.rs ---
+// --- dropout: the draws of src/random.rs (Philox4x32-7), in the order of src/nn/dropout.rs ---
 
 // One place with dropout in one pass.
 struct Masks {

@@ -49,6 +49,7 @@ pub fn run_audit(options: &AuditOptions, device: DeviceChoice, console: &Console
     signals::say_at_stop("the same command goes on where it was stopped".to_owned());
     fsio::create_folder(&output)?;
     let _lock = FolderLock::take(&output, Sharing::Alone)?;
+    fsio::remove_temporaries(&output)?;
     let crossed = match options.folds {
         Some(n_folds) => Some(trainings::cross_validate(
             &run, n_folds, &output, &device, console,

@@ -69,6 +69,10 @@ pub fn run_experiment(
     let device = open_device(device)?;
     let loaded = read_experiment(&options.config)?;
     signals::say_at_stop("the same command goes on where it was stopped".to_owned());
+    let folder = loaded.config.output_dir();
+    if options.action != ExperimentAction::Plan && folder.is_dir() {
+        fsio::tidy_up(folder)?;
+    }
     let mut lock = OutputLock::take_early(&loaded.config, Sharing::Shared)?;
     let shard = shard_of(options)?;
     let inputs = Inputs::read(&loaded, Commands::Run)?;
