@@ -19,6 +19,11 @@ use crate::train::{Callback, Position};
 /// How many are kept: when the newest is found to be damaged, there is another.
 const KEPT: usize = 2;
 
+/// Bytes that are made, hashed, written and synced in a second, more or less.
+const BYTES_PER_SECOND: f64 = 300e6;
+/// How many times as long as an epoch's checkpoint takes the training before it must have taken.
+const TIMES_ITS_OWN: f64 = 20.0;
+
 /// Where a training's checkpoints go and what may end it early.
 pub struct Checkpoints {
     /// None: there are none.
@@ -35,8 +40,8 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Checkpoints in `folder`, one at each epoch's end and one every `save_steps` steps (0: none).
-    /// `stop` is asked after each step whether to go on; its error ends the training, after a
+    /// Checkpoints in `folder`, one at each epoch's end that is worth its time and one every
+    /// `save_steps` steps (0: none). `stop` is asked after each step whether to go on; its error ends the training, after a
     /// checkpoint.
     pub fn new(
         folder: PathBuf,
@@ -156,7 +161,8 @@ impl Checkpoints {
         (is_due || stop.is_err()).then_some(stop)
     }
 
-    /// At an epoch's end: a checkpoint.
+    /// At an epoch's end: a checkpoint, unless it would take more than a twentieth of the time
+    /// since the one before, or the beginning.
     ///
     /// # Errors
     /// A file that cannot be written; a watcher's own.
@@ -166,7 +172,7 @@ impl Checkpoints {
         state: &State<'_>,
         callbacks: &[&mut dyn Callback],
     ) -> Result<()> {
-        if self.at.elapsed() >= self.pause {
+        if self.at.elapsed() >= self.pause.max(pause_for(n_bytes(model, state))) {
             self.save(model, state, callbacks)?;
         }
         self.stop_if_asked(model, state, callbacks)
@@ -263,15 +269,49 @@ fn remove(path: &Path) -> Result<()> {
     fsio::remove_folder(&gone)
 }
 
+/// Bytes of the weights, moments and best weights in one.
+fn n_bytes(model: &Classifier, state: &State<'_>) -> usize {
+    let n_copies = 3 + usize::from(state.best.so_far.is_some());
+    n_copies * size_of::<f32>() * model.parameters().n_elements()
+}
+
 /// What one that could not be written would have taken.
 fn needed(model: &Classifier, state: &State<'_>, states: &States) -> String {
-    let n = model.parameters().n_elements();
-    let n_best = if state.best.so_far.is_some() { n } else { 0 };
     let others: usize = states.iter().map(|(_, bytes)| bytes.len()).sum();
-    let megabytes = (4 * (3 * n + n_best) + others) as f64 / 1e6;
+    let megabytes = (n_bytes(model, state) + others) as f64 / 1e6;
     format!(
         "a checkpoint needs {megabytes:.1} MB, and {} may be there at once; make room, then go on \
          from the last one: with `loop --resume`, or with the same `experiment` or `audit`",
         KEPT + 1
     )
+}
+
+/// How long a training goes on before an epoch's checkpoint of so many bytes is worth its time.
+fn pause_for(n_bytes: usize) -> Duration {
+    Duration::from_secs_f64(TIMES_ITS_OWN * n_bytes as f64 / BYTES_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_model_s_checkpoints_are_made_at_each_epoch_s_end_and_a_large_one_s_seldom() {
+        for (n_parameters, at_least, at_most) in [
+            (0, 0, 0),
+            (10_000, 0, 1),
+            (22_700_000, 10, 30),
+            (110_000_000, 60, 120),
+        ] {
+            let pause = pause_for(3 * size_of::<f32>() * n_parameters);
+            assert!(
+                pause >= Duration::from_secs(at_least),
+                "{n_parameters}: {pause:?}"
+            );
+            assert!(
+                pause <= Duration::from_secs(at_most),
+                "{n_parameters}: {pause:?}"
+            );
+        }
+    }
 }
