@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use faults::{Operation, before};
-pub use lock::{FolderLock, Sharing, tidy_up};
+pub use lock::{FolderLock, Sharing, remove_unless_locked, tidy_up};
 pub use output::{FileWriter, Output, finish};
 
 /// Writes `path` through `fill`, all or nothing; missing parent folders are made.
@@ -77,7 +77,8 @@ pub fn touch(path: &Path) -> Result<()> {
 /// [`crate::error::ErrorKind::CannotCreate`] where that is not possible.
 pub fn open_to_change(path: &Path) -> Result<File> {
     let mut options = File::options();
-    options.create(true).truncate(false).write(true);
+    // Some network file systems give a lock that is shared only to who may read.
+    options.create(true).truncate(false).read(true).write(true);
     before(Operation::Create)
         .and_then(|()| options.open(path))
         .map_err(|e| Error::creating(path, &e))
@@ -263,7 +264,8 @@ fn removed(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<
 }
 
 /// Removes what a process that was killed left half made in `folder`: everything with a
-/// temporary name of ours. No other process may be writing there.
+/// temporary name of ours but for folders that somebody has locked. No other process may be
+/// writing there.
 ///
 /// # Errors
 /// A folder that cannot be read, or something in it that cannot be removed.
@@ -273,7 +275,7 @@ pub fn remove_temporaries(folder: &Path) -> Result<()> {
         let path = entry.map_err(|e| Error::reading(folder, &e))?.path();
         let is_folder = path.is_dir() && !path.is_symlink();
         match (is_temporary(&path), is_folder) {
-            (true, true) => remove_folder(&path)?,
+            (true, true) => remove_unless_locked(&path)?,
             (true, false) => remove_file(&path)?,
             (false, _) => {}
         }

@@ -208,7 +208,7 @@ pub struct TrainingConfig {
     /// Optimizer steps between two reports of loss, learning rate and gradient norm.
     #[schemars(extend("minimum" = 1))]
     pub logging_steps: usize,
-    /// Optimizer steps between two checkpoints, which `loop --resume` goes on from; others are made at the ends of epochs, where they are worth their time. 0: no others.
+    /// Optimizer steps between two checkpoints, which `loop --resume` goes on from. 0: only those at the ends of epochs, which are made in any case where they are worth their time.
     pub save_steps: usize,
     /// The folder for `TensorBoard`'s event files, with a folder for each run in it; none: the run's own folder.
     pub logging_dir: Option<PathBuf>,

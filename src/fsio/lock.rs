@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::remove_temporaries;
+use super::{remove_folder, remove_temporaries};
 use crate::error::{Error, ErrorKind, Problem, Result};
 
 /// The file that is locked; it stays, as one that is removed could be locked twice.
@@ -82,6 +82,22 @@ pub fn tidy_up(folder: &Path) -> Result<()> {
     match FolderLock::take(folder, Sharing::Alone) {
         Ok(FolderLock { file: Some(_held) }) => remove_temporaries(folder),
         Ok(FolderLock { file: None }) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::InUse => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a folder, unless somebody has its lock.
+///
+/// # Errors
+/// A folder that cannot be changed or removed.
+pub fn remove_unless_locked(folder: &Path) -> Result<()> {
+    match FolderLock::take(folder, Sharing::Alone) {
+        Ok(lock) => {
+            // Not everywhere can a file be removed that is open.
+            drop(lock);
+            remove_folder(folder)
+        }
         Err(error) if error.kind() == ErrorKind::InUse => Ok(()),
         Err(error) => Err(error),
     }

@@ -109,14 +109,9 @@ fn remove_left_behind(output: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(".map.") && fsio::is_temporary(path) && path.is_dir()
     };
-    for folder in paths.filter(is_staged) {
-        let lock = FolderLock::take(&folder, Sharing::Alone);
-        if lock.is_ok() {
-            drop(lock);
-            fsio::remove_folder(&folder)?;
-        }
-    }
-    Ok(())
+    paths
+        .filter(is_staged)
+        .try_for_each(|folder| fsio::remove_unless_locked(&folder))
 }
 
 /// Sees that what is read is not among what is written.

@@ -154,6 +154,15 @@ fn what_a_killed_grid_or_audit_left_half_written_goes_when_nobody_else_is_there(
         project.succeed(arguments);
         assert!(!project.path().join(left).exists(), "{arguments:?}");
     }
+    // A map is being made beside it.
+    let map = project.path().join("out/.map.29234.tmp");
+    fs::create_dir(&map).unwrap();
+    let lock = FolderLock::take(&map, Sharing::Alone).unwrap();
+    project.succeed(&GRID);
+    assert!(map.exists());
+    drop(lock);
+    project.succeed(&GRID);
+    assert!(!map.exists());
     // Somebody else may be writing it.
     let lock = FolderLock::take(&project.path().join("out"), Sharing::Shared).unwrap();
     project.write(commands[0].1, "half");
