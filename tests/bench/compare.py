@@ -2,7 +2,8 @@
 """Compares enginora-rs with the PyTorch programs in peers.py and prints Markdown tables.
 
     python tests/bench/compare.py --enginora BINARY [all|a|b|c|base|self ...]
-                                  [--sentences N] [--epochs N] [--pairs N]
+                                  [--sentences N] [--epochs N] [--pairs N] [--device cpu|cuda]
+                                  [--train FILE]
 
 Both sides train the same model on the same examples with the same batch size, epochs, dropout,
 optimizer and schedule and record training dynamics. They run in turns, each in a process of its
@@ -37,6 +38,7 @@ LEARNING_RATE = 5e-5
 TRIAL_LIMIT = 240
 # How much the trials of peer (c) train on, in batches.
 TRIAL_BATCHES = {"c": 10, "base": 2}
+TRIAL_BATCHES_ON_CUDA = 40
 
 # A load average above it says that something else is running.
 QUIET_LOAD = 0.5
@@ -93,12 +95,11 @@ def loop_comparison(name, title, precision, goal, **settings):
         peer_precision=precision,
         ours=((precision, goal),),
         record="during_training",
-        memory_goal=0.5,
         **settings,
     )
 
 
-BASE_SIZE = dict(model=BASE, sentences=96, epochs=1, batch_size=16)
+BASE_SIZE = dict(model=BASE, sentences=96, epochs=1, batch_size=16, memory_goal=0.5)
 
 COMPARISONS = [
     Comparison(
@@ -119,12 +120,34 @@ COMPARISONS = [
         record="during_training",
         sentences=1000,
     ),
-    loop_comparison("c", "(c) loop by hand", "bf16", 3.0, pairs=3),
-    loop_comparison("c", "(c) loop by hand", "f32", 1.5, pairs=3),
+    loop_comparison("c", "(c) loop by hand", "bf16", 3.0, pairs=3, memory_goal=0.5),
+    loop_comparison("c", "(c) loop by hand", "f32", 1.5, pairs=3, memory_goal=0.5),
     loop_comparison("base", "(c), bert-base size", "bf16", 2.0, **BASE_SIZE),
     loop_comparison("base", "(c), bert-base size", "f32", 1.2, **BASE_SIZE),
 ]
 PARTS = ["a", "b", "c", "base", "self"]
+
+# The same on a GPU, where what is short is no measurement.
+COMPARISONS_ON_CUDA = [
+    Comparison(
+        name="b",
+        title="(b) Trainer in bf16, grouped by length",
+        peer=("trainer-grouped", "--precision", "bf16"),
+        peer_precision="bf16",
+        ours=(("auto", 5.0),),
+        record="during_training",
+        sentences=8000,
+        pairs=3,
+    ),
+    *(
+        loop_comparison(name, title, "bf16", 1.5, batch_size=batch_size, pairs=3, **size)
+        for name, title, size in [
+            ("c", "(c) loop by hand", dict(sentences=8000)),
+            ("base", "(c), bert-base size", dict(model=BASE, sentences=1400)),
+        ]
+        for batch_size in (32, 128)
+    ),
+]
 
 
 def say(text):
@@ -239,13 +262,14 @@ def write_config(path, comparison, data, epochs, record):
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def run_ours(binary, name, comparison, data, epochs, precision, record, threads=None):
+def run_ours(options, name, comparison, data, epochs, precision, record, threads=None):
     """Trains once with enginora-rs in a process of its own."""
     output = WORK / f"ours-{name}"
     config = WORK / f"ours-{name}.yaml"
     shutil.rmtree(output, ignore_errors=True)
     write_config(config, comparison, data, epochs, record)
-    command = [binary, "loop", "--config", config, "--output-dir", output]
+    command = [options.enginora, "loop", "--config", config, "--output-dir", output]
+    command += ["--device", options.device]
     command += ["--set", f"training.precision={precision}"]
     environment = {"RAYON_NUM_THREADS": str(threads)} if threads else None
     _, stderr, seconds, peak_rss = run_measured(command, WORK / f"ours-{name}", environment)
@@ -254,11 +278,11 @@ def run_ours(binary, name, comparison, data, epochs, precision, record, threads=
     return with_rates({**parse_log(stderr), "peak_rss_mb": peak_rss, "wall_seconds": seconds})
 
 
-def run_peer(name, comparison, data, epochs, settings=(), limit=None):
+def run_peer(device, name, comparison, data, epochs, settings=(), limit=None):
     """Trains once with the peer in a process of its own; None if it took too long."""
     command = [*comparison.peer, *settings, "--model", comparison.model, "--data", data]
     command += ["--max-length", MAX_LENGTH, "--batch-size", comparison.batch_size]
-    command += ["--epochs", epochs, "--learning-rate", LEARNING_RATE]
+    command += ["--epochs", epochs, "--learning-rate", LEARNING_RATE, "--device", device]
     run = run_peers(command, WORK / f"peer-{name}", limit)
     return run and with_rates(run)
 
@@ -272,35 +296,39 @@ def write_sentences(path, source, n_examples):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def prepare_data(comparison, n_examples):
+def prepare_data(comparison, n_examples, source):
     """The training file of a comparison with so many examples, and the model for it if need be."""
     if comparison.model != BASE:
         path = WORK / f"sentences-{n_examples}.tsv"
-        write_sentences(path, TRAINING_FILE, n_examples)
+        write_sentences(path, source, n_examples)
         return path
     if not (BASE / "model.safetensors").is_file():
         say(f"making {BASE}")
         run_peers(["make-base", "--tokenizer", MINILM, "--model", BASE], WORK / "make-base")
     path = WORK / f"joined-{n_examples}.tsv"
-    join = ["join", "--tokenizer", MINILM, "--data", TRAINING_FILE, "--output", path]
+    join = ["join", "--tokenizer", MINILM, "--data", source, "--output", path]
     join += ["--examples", n_examples, "--max-length", MAX_LENGTH]
     run_peers(join, WORK / "join")
     return path
 
 
-def choose_settings(comparison, data, report, without_compile):
+def choose_settings(comparison, data, report, options):
     """The settings with which peer (c) trains fastest here, found with a few steps of each."""
-    n_examples = TRIAL_BATCHES[comparison.name] * comparison.batch_size
+    on_cuda = options.device == "cuda"
+    n_batches = TRIAL_BATCHES_ON_CUDA if on_cuda else TRIAL_BATCHES[comparison.name]
+    n_examples = n_batches * comparison.batch_size
     trial_data = WORK / f"trial-{comparison.name}.tsv"
     n_available = len(data.read_text(encoding="utf-8").strip("\n").split("\n")) - 1
     write_sentences(trial_data, data, min(n_examples, n_available))
     best, best_rate = None, 0.0
     for attention in ("sdpa", "eager"):
-        for compiled in (False,) if without_compile else (False, True):
+        for compiled in (False,) if options.without_compile else (False, True):
             settings = ["--attention", attention] + ["--compile"] * compiled
             what = f"{comparison.name} {comparison.peer_precision} trial {' '.join(settings)}"
             try:
-                run = run_peer("trial", comparison, trial_data, 1, settings, TRIAL_LIMIT)
+                run = run_peer(
+                    options.device, "trial", comparison, trial_data, 1, settings, TRIAL_LIMIT
+                )
             except Failure as failure:
                 if not compiled:
                     raise
@@ -340,10 +368,10 @@ def compare(comparison, options, report):
     n_examples = options.sentences or comparison.sentences
     epochs = options.epochs or comparison.epochs
     pairs = options.pairs or comparison.pairs
-    data = prepare_data(comparison, n_examples)
+    data = prepare_data(comparison, n_examples, options.train)
     settings = []
     if comparison.is_loop:
-        chosen = choose_settings(comparison, data, report, options.without_compile)
+        chosen = choose_settings(comparison, data, report, options)
         settings = [*chosen, "--forward"]
         if options.without_compile:
             report["notes"].append(f"{comparison.title}: torch.compile was not tried")
@@ -352,12 +380,10 @@ def compare(comparison, options, report):
     theirs = []
     for pair in range(1, pairs + 1):
         for precision, runs in ours.items():
-            run = run_ours(
-                options.enginora, name, comparison, data, epochs, precision, comparison.record
-            )
+            run = run_ours(options, name, comparison, data, epochs, precision, comparison.record)
             progress(f"{name} {pair}/{pairs} ours {precision}", run)
             runs.append(run)
-        run = run_peer(name, comparison, data, epochs, settings)
+        run = run_peer(options.device, name, comparison, data, epochs, settings)
         if run["tokens"] != ours[comparison.ours[0][0]][-1]["tokens"]:
             counted = ours[comparison.ours[0][0]][-1]["tokens"]
             note = f"{name}: the sides count different tokens: {counted:,} and {run['tokens']:,}"
@@ -399,7 +425,7 @@ def compare_self(options, report):
     n_examples = options.sentences or comparison.sentences
     epochs = options.epochs or comparison.epochs
     pairs = options.pairs or comparison.pairs
-    data = prepare_data(comparison, n_examples)
+    data = prepare_data(comparison, n_examples, options.train)
     variants = {
         "none": dict(record=None),
         "during_training": dict(record="during_training"),
@@ -410,9 +436,7 @@ def compare_self(options, report):
     runs = {variant: [] for variant in variants}
     for pair in range(1, pairs + 1):
         for variant, settings in variants.items():
-            run = run_ours(
-                options.enginora, "self", comparison, data, epochs, "auto", **settings
-            )
+            run = run_ours(options, "self", comparison, data, epochs, "auto", **settings)
             progress(f"self {pair}/{pairs} {variant}", run)
             runs[variant].append(run)
     summary = {variant: medians(several) for variant, several in runs.items()}
@@ -510,11 +534,12 @@ HEADER = ["peer", "setting", "examples/s, ours", "examples/s, peer", "real token
 def tables(report):
     """All results as Markdown."""
     peak, machine = report["peak"], report["machine"]
+    where = peak["gpu"] or f"{peak['threads']} threads"
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores, {report['date']}; PyTorch {peak['torch']}, "
         f"transformers {peak['transformers']}.",
-        f"Measured peak of torch.matmul on {peak['threads']} threads: {peak['f32_gflops']:,.0f} "
-        f"GFLOP/s in f32, {peak['bf16_gflops']:,.0f} in bf16.",
+        f"Measured peak of torch.matmul on {where}: {peak['f32_gflops']:,.0f} GFLOP/s in f32, "
+        f"{peak['bf16_gflops']:,.0f} in bf16.",
     ]
     if report["rows"]:
         lines += ["", *markdown(HEADER, [comparison_cells(row, peak) for row in report["rows"]]), ""]
@@ -561,6 +586,10 @@ def parse_options():
     parser.add_argument("--sentences", type=positive, help="examples to train on, in every part")
     parser.add_argument("--epochs", type=positive)
     parser.add_argument("--pairs", type=positive, help="how often each side runs")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
+                        help="what both sides train on")
+    parser.add_argument("--train", type=Path, default=TRAINING_FILE, metavar="FILE",
+                        help="TSV with the columns id, label and text")
     parser.add_argument("--without-compile", action="store_true",
                         help="do not try torch.compile, which takes minutes")
     options = parser.parse_args()
@@ -599,9 +628,9 @@ def main():
         report["notes"].append(f"the machine was busy when this began: load average {load:.1f}")
         say(f"warning: {report['notes'][-1]}")
     try:
-        report["peak"] = run_peers(["peak"], WORK / "peak")
+        report["peak"] = run_peers(["peak", "--device", options.device], WORK / "peak")
         say(f"measured peak: {report['peak']}")
-        for comparison in COMPARISONS:
+        for comparison in COMPARISONS_ON_CUDA if options.device == "cuda" else COMPARISONS:
             if comparison.name in options.parts:
                 compare(comparison, options, report)
                 save(report)

@@ -3,7 +3,7 @@
 # training dynamics in both, and prints how fast each is and how much memory it takes.
 #
 #     tests/bench/compare_pytorch.sh [all|a|b|c|base|self ...] [--sentences N] [--epochs N] [--pairs N]
-#         [--without-compile]
+#         [--without-compile] [--device cpu|cuda] [--train FILE]
 #
 # README.md beside this file says what a, b, c, base and self are. A Markdown table goes to
 # standard output, the raw numbers to target/bench/compare.json. Nothing else should run on the
@@ -20,7 +20,9 @@ python=${BENCH_PYTHON:-$(tests/venv.sh tests/bench/requirements.txt target/bench
 
 data/fetch-minilm.sh
 if [ -z "${ENGINORA:-}" ]; then
-    cargo build --release
+    features=()
+    [[ " $* " == *" --device cuda "* ]] && features=(--features cuda)
+    cargo build --release "${features[@]}"
     ENGINORA=target/release/enginora-rs
 fi
 exec "$python" tests/bench/compare.py --enginora "$ENGINORA" "$@"

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""What enginora-rs is compared with: ways to fine-tune a text classifier with PyTorch on the CPU.
+"""What enginora-rs is compared with: ways to fine-tune a text classifier with PyTorch.
 
     python tests/bench/peers.py trainer         --model FOLDER --data FILE [options]
     python tests/bench/peers.py trainer-grouped --model FOLDER --data FILE [options]
     python tests/bench/peers.py loop            --model FOLDER --data FILE [options]
                                                 [--precision bf16|f32] [--attention sdpa|eager]
                                                 [--compile] [--forward]
-    python tests/bench/peers.py peak
+    python tests/bench/peers.py peak [--device cpu|cuda]
     python tests/bench/peers.py make-base --tokenizer FOLDER --model FOLDER
     python tests/bench/peers.py join      --tokenizer FOLDER --data FILE --output FILE [options]
 
+Trainers have --device cpu|cuda and trainer-grouped has --precision bf16|f32, too (on the CPU f32).
 Every trainer keeps the logits of every training example of every epoch, as enginora-rs does. The
 last line on standard output is a JSON object; a trainer's has
 
@@ -50,7 +51,7 @@ N_LABELS = 2
 SEED = 7
 # How many batches are sorted by length together, as in transformers' sampler for group_by_length.
 BATCHES_IN_A_CHUNK = 50
-PEAK_SIZE = 2048
+PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
 PEAK_REPETITIONS = 20
 
 
@@ -98,10 +99,17 @@ def tokenize(arguments, tokenizer, padding):
     ]
 
 
+def wait_for(device):
+    """Waits until all that was launched there is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 class Measured:
     """What a trainer reports of its run."""
 
     def __init__(self, arguments, examples, model):
+        self.device = arguments.device
         self.epochs = arguments.epochs
         self.n_examples = len(examples)
         self.n_tokens = sum(sum(example["attention_mask"]) for example in examples)
@@ -111,20 +119,24 @@ class Measured:
             if ".encoder." in name
         )
         # (E, N, C), the training dynamics.
-        self.logits = torch.full((self.epochs, self.n_examples, N_LABELS), torch.nan)
+        shape = (self.epochs, self.n_examples, N_LABELS)
+        self.logits = torch.full(shape, torch.nan, device=self.device)
         self.begin = self.end = self.first_step = self.peak_rss = None
 
     def start(self):
         """Begins to time the training loop."""
+        wait_for(self.device)
         self.begin = time.perf_counter()
 
     def step(self):
         """Takes the time of the first step's end."""
         if self.first_step is None:
+            wait_for(self.device)
             self.first_step = process_age()
 
     def stop(self):
         """Ends the time of the training loop and looks at the memory."""
+        wait_for(self.device)
         self.end = time.perf_counter()
         self.peak_rss = peak_rss_mb()
 
@@ -173,8 +185,8 @@ class EveryExampleAlone(TrainerCallback):
         with torch.no_grad():
             for index, example in enumerate(self.examples):
                 output = model(
-                    input_ids=torch.tensor([example["input_ids"]]),
-                    attention_mask=torch.tensor([example["attention_mask"]]),
+                    input_ids=torch.tensor([example["input_ids"]], device=model.device),
+                    attention_mask=torch.tensor([example["attention_mask"]], device=model.device),
                 )
                 self.logits[epoch, index] = output.logits[0]
 
@@ -187,7 +199,7 @@ class KeepingTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         indices = inputs.pop("index")
         loss, output = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
-        self.logits[int(self.state.epoch or 0), indices] = output.logits.detach()
+        self.logits[int(self.state.epoch or 0), indices] = output.logits.detach().float()
         return (loss, output) if return_outputs else loss
 
 
@@ -202,7 +214,8 @@ def training_arguments(arguments, **settings):
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
-        use_cpu=True,
+        use_cpu=arguments.device == "cpu",
+        bf16=arguments.precision == "bf16",
         seed=SEED,
         **settings,
     )
@@ -284,7 +297,8 @@ class Loop:
         self.arguments = arguments
         tokenizer = AutoTokenizer.from_pretrained(arguments.model)
         self.pad_id = tokenizer.pad_token_id
-        self.model = load_model(arguments, attn_implementation=arguments.attention)
+        model = load_model(arguments, attn_implementation=arguments.attention)
+        self.model = model.to(arguments.device)
         self.examples = tokenize(arguments, tokenizer, padding=False)
         self.measured = Measured(arguments, self.examples, self.model)
         steps = arguments.epochs * -(-len(self.examples) // arguments.batch_size)
@@ -301,7 +315,13 @@ class Loop:
 
     def batch(self, indices):
         """Token ids, mask and labels of some examples."""
-        return collate(self.examples, indices, self.pad_id, self.always_mask)
+        tensors = collate(self.examples, indices, self.pad_id, self.always_mask)
+        if self.arguments.device == "cpu":
+            return tensors
+        return [
+            tensor if tensor is None else tensor.pin_memory().to("cuda", non_blocking=True)
+            for tensor in tensors
+        ]
 
     def by_length(self):
         """The examples' indices, the shortest first."""
@@ -309,7 +329,8 @@ class Loop:
 
     def logits(self, ids, mask):
         """The logits (B, C) in float32, computed in the precision asked for."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.arguments.precision == "bf16"):
+        is_bf16 = self.arguments.precision == "bf16"
+        with torch.autocast(self.arguments.device, torch.bfloat16, enabled=is_bf16):
             output = self.forward(input_ids=ids, attention_mask=mask)
         return output.logits.float()
 
@@ -351,11 +372,13 @@ class Loop:
         batch_size = self.arguments.batch_size
         rates = []
         for _ in range(2):
+            wait_for(self.arguments.device)
             begin = time.perf_counter()
             with torch.no_grad():
                 for start in range(0, len(order), batch_size):
                     ids, mask, _ = self.batch(order[start : start + batch_size])
                     self.logits(ids, mask)
+            wait_for(self.arguments.device)
             rates.append(self.measured.n_tokens / (time.perf_counter() - begin))
         return max(rates)
 
@@ -369,24 +392,28 @@ def run_loop(arguments):
     loop.measured.report(final_loss, loop.evaluate() if arguments.forward else None)
 
 
-def fastest_product(dtype):
+def fastest_product(dtype, device):
     """GFLOP/s of the fastest of several products of large matrices."""
-    left, right = (torch.randn(PEAK_SIZE, PEAK_SIZE).to(dtype) for _ in range(2))
-    out = torch.empty(PEAK_SIZE, PEAK_SIZE, dtype=dtype)
+    size = PEAK_SIZE[device]
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    out = torch.empty(size, size, dtype=dtype, device=device)
     seconds = []
     for _ in range(PEAK_REPETITIONS):
+        wait_for(device)
         begin = time.perf_counter()
         torch.matmul(left, right, out=out)
+        wait_for(device)
         seconds.append(time.perf_counter() - begin)
-    return 2 * PEAK_SIZE**3 / min(seconds) / 1e9
+    return 2 * size**3 / min(seconds) / 1e9
 
 
 def run_peak(arguments):
     """Prints the measured peak of torch.matmul in f32 and bf16, and what it was measured with."""
     peak = {
-        "f32_gflops": fastest_product(torch.float32),
-        "bf16_gflops": fastest_product(torch.bfloat16),
+        "f32_gflops": fastest_product(torch.float32, arguments.device),
+        "bf16_gflops": fastest_product(torch.bfloat16, arguments.device),
         "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if arguments.device == "cuda" else None,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
@@ -442,11 +469,13 @@ def parse_arguments():
         trainer.add_argument("--batch-size", type=int, default=32)
         trainer.add_argument("--epochs", type=int, default=3)
         trainer.add_argument("--learning-rate", type=float, default=5e-5)
-    trainers[-1].add_argument("--precision", choices=["bf16", "f32"], default="f32")
+        trainer.add_argument("--precision", choices=["bf16", "f32"], default="f32")
+        trainer.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     trainers[-1].add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     trainers[-1].add_argument("--compile", action="store_true")
     trainers[-1].add_argument("--forward", action="store_true", help="time a forward pass, too")
-    command("peak", run_peak)
+    peak = command("peak", run_peak)
+    peak.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     make_base = command("make-base", run_make_base)
     make_base.add_argument("--tokenizer", type=Path, required=True)
     make_base.add_argument("--model", type=Path, required=True)
