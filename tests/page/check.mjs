@@ -53,6 +53,9 @@ const select = (...arguments_) => {
   execFileSync(program, ["-q", "select", ...arguments_, "--output", "picks.txt"], { cwd: plain });
   return readFileSync(join(plain, "picks.txt"), "utf8");
 };
+// Of a line of CSV; some values are quoted and hold commas.
+const cells = (line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)]
+  .map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain);
 const listed = (page) => page.evaluate(() => window.enginora.app.list.length);
 const button = (page, part, name) => page.locator(part).getByRole("button", { name, exact: true });
 
@@ -180,7 +183,7 @@ await check("search and filters narrow the list down, and a download has just th
   await page.locator(".boxes label", { hasText: "bad" }).first().locator("input").uncheck();
   await page.waitForTimeout(150);
   const { text } = await saved(page, () => button(page, ".table-bar", "CSV").click());
-  const [header, ...rows] = text.trimEnd().split("\n").map((line) => line.split(","));
+  const [header, ...rows] = text.trimEnd().split("\n").map((line) => cells(line));
   assert.ok(rows.length > 0 && rows.length <= guids.length);
   assert.ok(rows.every((row) => row[header.indexOf("label")] === "good"));
   assert.ok(rows.every((row) => row[header.indexOf("text")].includes("lovely")));
