@@ -65,8 +65,8 @@ impl Stream {
         philox4x32::<ROUNDS>([block, a, b, c], self.key)
     }
 
-    /// The 64 uniform 32-bit numbers of the 16 blocks from `16 group` on, with
-    /// [`ROUNDS_OF_MASKS`] rounds: number i is number i / 16 of block i % 16, an order in which
+    /// The 64 uniform 32-bit numbers of the 16 blocks from `16 group` on, made in the seven rounds
+    /// of dropout masks: number i is number i / 16 of block i % 16, an order in which
     /// sixteen blocks are made at once.
     #[inline(always)]
     #[allow(

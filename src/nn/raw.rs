@@ -234,7 +234,7 @@ vectorized! {
         }
     }
 
-    /// values[i] *= factors[i].
+    /// `values[i] *= factors[i]`.
     pub fn multiply_by(values: &mut [f32], factors: &[f32]) {
         for (value, factor) in values.iter_mut().zip(factors) {
             *value *= factor;
