@@ -44,9 +44,9 @@ fn detect() -> Vectors {
 
 /// Defines a function that is compiled once for each kind of [`Vectors`] and calls the widest.
 ///
-/// The versions differ in speed alone: a fused multiply-add is one where the source says
-/// `mul_add`, and nowhere else, so they give the same bits. (Where a processor has none, which
-/// of those with AVX2 or of another architecture hardly one lacks, it is computed in many steps.)
+/// The versions differ in speed alone: a multiply-add is fused where the source says `mul_add`, and
+/// nowhere else, so they give the same bits. A processor without such an instruction, as those of
+/// x86 before AVX2 are, computes each in many steps.
 macro_rules! vectorized {
     ($(
         $(#[$attribute:meta])*
