@@ -235,7 +235,7 @@ pub enum LrSchedulerType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PrecisionConfig {
-    /// `bf16` where it is multiplied natively (a processor with AMX, a GPU), else `f32`.
+    /// `bf16` where it is multiplied natively (a processor with AMX or AVX-512 for bf16, a GPU), else `f32`.
     #[default]
     Auto,
     /// 24 significant bits.

@@ -2,18 +2,22 @@
 //!
 //! | what | where the processor has it | else |
 //! | --- | --- | --- |
-//! | large, bf16 | our tiles on AMX | factors rounded to bf16, then as f32 |
+//! | large, bf16 | our tiles on AMX, or our vectors on AVX-512 for bf16 | factors rounded to bf16, then as f32 |
 //! | large, f32 | our tiles on AMX, each factor split into three of bf16 | the `gemm` crate |
 //! | small, f32, inside a parallel loop | our kernel on AVX-512 | the `gemm` crate |
 //!
 //! A row of a product depends on that row of `a` alone and not on how many rows there are, as
 //! far as the kernel is ours; nothing depends on the number of threads.
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+#[cfg(target_arch = "x86_64")]
+mod blocks;
+#[cfg(target_arch = "x86_64")]
 mod panels;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
@@ -48,34 +52,44 @@ impl Precision {
         match config {
             PrecisionConfig::Bf16 => Self::Bf16,
             PrecisionConfig::Auto if device.is_cuda() => Self::Bf16,
-            PrecisionConfig::Auto if has_bf16_products() => Self::Bf16,
+            PrecisionConfig::Auto if bf16_kernel().is_some() => Self::Bf16,
             PrecisionConfig::Auto | PrecisionConfig::F32 => Self::F32,
         }
     }
 
     /// What products in it are computed with on this machine, in words.
     pub fn describe(self, device: &Device) -> &'static str {
-        match self {
-            Self::F32 if device.is_cuda() => "f32, factors rounded to TF32",
-            Self::Bf16 if device.is_cuda() => "bf16, on the GPU",
-            Self::F32 if has_bf16_products() => "f32, each factor in three parts of bf16, on AMX",
-            Self::F32 => "f32",
-            Self::Bf16 if has_bf16_products() => "bf16, on AMX",
-            Self::Bf16 => "bf16, rounded to it and multiplied as f32, which is slow",
+        match (self, bf16_kernel()) {
+            (Self::F32, _) if device.is_cuda() => "f32, factors rounded to TF32",
+            (Self::Bf16, _) if device.is_cuda() => "bf16, on the GPU",
+            (Self::F32, Some(Bf16Kernel::Amx)) => "f32, each factor in three parts of bf16, on AMX",
+            (Self::F32, _) => "f32",
+            (Self::Bf16, Some(Bf16Kernel::Amx)) => "bf16, on AMX",
+            (Self::Bf16, Some(Bf16Kernel::Avx512)) => "bf16, on AVX-512",
+            (Self::Bf16, None) => "bf16, rounded to it and multiplied as f32, which is slow",
         }
     }
 }
 
-/// Whether bf16 products have a kernel of their own on this machine.
-fn has_bf16_products() -> bool {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    {
-        amx::is_available()
+/// What multiplies bf16 on a processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+enum Bf16Kernel {
+    /// Tiles; they make f32 products, too.
+    Amx,
+    /// Vectors.
+    Avx512,
+}
+
+/// The fastest that this processor has.
+fn bf16_kernel() -> Option<Bf16Kernel> {
+    #[cfg(target_arch = "x86_64")]
+    if amx::is_available() {
+        return Some(Bf16Kernel::Amx);
+    } else if avx512_bf16::is_available() {
+        return Some(Bf16Kernel::Avx512);
     }
-    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-    {
-        false
-    }
+    None
 }
 
 /// A strided matrix in host memory.
@@ -319,14 +333,8 @@ pub fn multiply<T: Element>(
     check(destination, a.shape(), b.shape(), start);
     let is_f32 = TypeId::of::<T>() == TypeId::of::<f32>();
     assert!(is_f32 || !matches!(start, Start::Destination));
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if amx::is_available() {
-        match precision {
-            Precision::Bf16 => amx::multiply::<T, 1>(destination, a, b, start),
-            Precision::F32 => {
-                amx::multiply::<T, { amx::PARTS_OF_F32 }>(destination, a, b, start);
-            }
-        }
+    #[cfg(target_arch = "x86_64")]
+    if multiply_in_blocks(destination, a, b, start, precision) {
         destination.is_filled = true;
         return;
     }
@@ -362,6 +370,29 @@ pub fn multiply<T: Element>(
         }
     }
     destination.is_filled = true;
+}
+
+/// As [`multiply`], where a kernel of ours makes such products; whether it does.
+#[cfg(target_arch = "x86_64")]
+fn multiply_in_blocks<T: Element>(
+    destination: &MatrixMut<'_, T>,
+    a: &Factor<'_>,
+    b: &Factor<'_>,
+    start: Start<'_>,
+    precision: Precision,
+) -> bool {
+    let multiply = match (bf16_kernel(), precision) {
+        (Some(Bf16Kernel::Amx), Precision::Bf16) => blocks::multiply::<amx::Tiles, T, 1>,
+        (Some(Bf16Kernel::Amx), Precision::F32) => {
+            blocks::multiply::<amx::Tiles, T, { panels::PARTS_OF_F32 }>
+        }
+        (Some(Bf16Kernel::Avx512), Precision::Bf16) => {
+            blocks::multiply::<avx512_bf16::Vectors, T, 1>
+        }
+        (Some(Bf16Kernel::Avx512), Precision::F32) | (None, _) => return false,
+    };
+    multiply(destination, a, b, start);
+    true
 }
 
 /// `destination = scale a b`, or `+=` when the start is the destination, on the calling thread:

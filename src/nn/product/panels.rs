@@ -28,6 +28,9 @@ use super::transpose::transpose_16x16;
 pub const TILE: usize = 16;
 /// Steps along the inner dimension that one tile holds.
 pub const DEPTH: usize = 32;
+/// Parts of bf16 that hold a value of f32.
+pub const PARTS_OF_F32: usize = 3;
+
 /// Rows of a panel of `a` whose values are in so many parts.
 pub const fn panel_rows(parts: usize) -> usize {
     if parts == 1 { 2 * TILE } else { TILE }
