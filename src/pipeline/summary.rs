@@ -81,9 +81,7 @@ pub fn print(
     let model = run.shown_path(&config.model.output_path);
     add("model", model.display().to_string());
     let _ = writeln!(text, "Results in {}:", run.output_dir().display());
-    for (what, path) in files {
-        let _ = writeln!(text, "  {what:<21} {path}");
-    }
+    text.push_str(&listed(&files));
     let _ = write!(text, "\n{}", next_step(config, map.is_some(), options));
     print_text(&text)
 }
@@ -93,11 +91,8 @@ pub fn print(
 /// # Errors
 /// Standard output that cannot be written.
 pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
-    let mut text = String::new();
-    let _ = writeln!(text, "The config and its data are fine.");
-    let mut line = |what: &str, said: String| {
-        let _ = writeln!(text, "  {what:<19} {said}");
-    };
+    let mut lines = Vec::new();
+    let mut line = |what: &str, said: String| lines.push((what.to_owned(), said));
     let file = |path: &Path, n: usize| format!("{}: {} examples", path.display(), thousands(n));
     line(
         "training",
@@ -131,7 +126,18 @@ pub fn print_plan(config: &Config, inputs: &Inputs) -> Result<()> {
     }
     line("model", inputs.model.plan(&config.model.model_name));
     line("results", config.output_dir().display().to_string());
-    print_text(&text)
+    print_text(&format!(
+        "The config and its data are fine.\n{}",
+        listed(&lines)
+    ))
+}
+
+/// What each thing is called and what is said of it, a line each, the latter below each other.
+pub fn listed(things: &[(String, String)]) -> String {
+    let width = |(what, _): &(String, String)| what.chars().count();
+    let width = things.iter().map(width).max().unwrap_or(0);
+    let line = |(what, said): &(String, String)| format!("  {what:<width$}  {said}\n");
+    things.iter().map(line).collect()
 }
 
 /// The widest table of results, in characters, that has the metrics across.

@@ -32,7 +32,7 @@ if "$folder/control" 2> "$folder/said" > /dev/null || ! grep -q heap-buffer-over
 fi
 
 under_sanitizer() {
-    RUSTC_WORKSPACE_WRAPPER=$PWD/tests/sanitizer/rustc.sh cargo test --release --test all \
+    RUSTC_WORKSPACE_WRAPPER=$PWD/tests/sanitizer/rustc.sh cargo test --release --lib --test all \
         --config 'profile.release.package.enginora-rs.opt-level=1' \
         --config 'profile.release.package.enginora-rs.debug="line-tables-only"' \
         -- "$@"

@@ -11,6 +11,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::avx512_bf16;
@@ -22,7 +23,7 @@ const STEPS_AT_ONCE: usize = 4;
 /// Bytes of a tile.
 const TILE_BYTES: usize = 1024;
 
-/// Whether the processor has tiles for bf16 and the kernel lets this process use them.
+/// Whether the processor has tiles for bf16 and Linux lets this process use them.
 pub fn is_available() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| cfg!(target_os = "linux") && has_instructions() && ask_for_permission())
@@ -32,8 +33,10 @@ fn has_instructions() -> bool {
     /// Bits of CPUID's leaf 7, register edx.
     const AMX_BF16: u32 = 1 << 22;
     const AMX_TILE: u32 = 1 << 24;
-    avx512_bf16::is_available()
-        && __cpuid_count(7, 0).edx & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
+    // SAFETY: every x86-64 processor has the instruction.
+    #[allow(unused_unsafe, reason = "it is safe to call in newer Rust alone")]
+    let leaf_7 = unsafe { __cpuid_count(7, 0) };
+    avx512_bf16::is_available() && leaf_7.edx & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
 }
 
 /// Linux saves the tiles only for processes that asked for them.
@@ -59,11 +62,12 @@ fn ask_for_permission() -> bool {
     result == 0
 }
 
-/// The tile registers while they are in use: three or four of sums, one of `a`, one of `b`.
-pub struct Tiles;
+/// The tile registers of this thread while they are in use: three or four of sums, one of `a`, one
+/// of `b`.
+pub struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
-    fn configure() -> Self {
+    unsafe fn configure() -> Self {
         /// What LDTILECFG reads: palette 1, and for each of eight tiles 64 bytes a row, 16 rows.
         const CONFIGURATION: [u8; 64] = {
             let mut bytes = [0; 64];
@@ -76,25 +80,26 @@ impl Tiles {
             }
             bytes
         };
-        // SAFETY: whoever asks for tiles has found them to be available.
+        // SAFETY: the caller has found tiles to be available.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) CONFIGURATION.as_ptr(), options(nostack, readonly));
         }
-        Self
+        Self(PhantomData)
     }
 }
 
 impl Drop for Tiles {
     /// Lets the kernel switch threads without saving the tiles.
     fn drop(&mut self) {
-        // SAFETY: as above; nobody uses the tiles any more.
+        // SAFETY: whoever made this had tiles; nobody uses them any more.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }
 
 impl Kernel<1> for Tiles {
-    fn begin() -> Self {
-        Self::configure()
+    unsafe fn begin() -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self::configure() }
     }
 
     unsafe fn accumulate(
@@ -103,7 +108,7 @@ impl Kernel<1> for Tiles {
         first: First,
         to: *mut f32,
         stride: usize,
-        soon: impl FnMut(usize),
+        prefetch_rows: impl FnMut(usize),
     ) {
         // SAFETY: the caller's for `first`, `to` and the panels; the tiles are configured.
         unsafe {
@@ -127,7 +132,7 @@ impl Kernel<1> for Tiles {
                 ),
             }
             let multiply = |n| multiply_tiles(n, &mut panels.a, &mut panels.b);
-            in_turns(panels.n_steps, panel_rows(1), multiply, soon);
+            in_turns(panels.n_steps, panel_rows(1), multiply, prefetch_rows);
             asm!(
                 "tilestored [{upper} + {stride}], tmm0",
                 "tilestored [{upper} + {stride} + 64], tmm1",
@@ -143,8 +148,9 @@ impl Kernel<1> for Tiles {
 }
 
 impl Kernel<PARTS_OF_F32> for Tiles {
-    fn begin() -> Self {
-        Self::configure()
+    unsafe fn begin() -> Self {
+        // SAFETY: the caller's.
+        unsafe { Self::configure() }
     }
 
     unsafe fn accumulate(
@@ -153,7 +159,7 @@ impl Kernel<PARTS_OF_F32> for Tiles {
         first: First,
         to: *mut f32,
         stride: usize,
-        soon: impl FnMut(usize),
+        prefetch_rows: impl FnMut(usize),
     ) {
         // SAFETY: the caller's for `first`, `to` and the panels; the tiles are configured.
         unsafe {
@@ -174,7 +180,12 @@ impl Kernel<PARTS_OF_F32> for Tiles {
                 ),
             }
             let multiply = |n| multiply_split_tiles(n, &mut panels.a, &mut panels.b);
-            in_turns(panels.n_steps, panel_rows(PARTS_OF_F32), multiply, soon);
+            in_turns(
+                panels.n_steps,
+                panel_rows(PARTS_OF_F32),
+                multiply,
+                prefetch_rows,
+            );
             asm!(
                 "tilestored [{to} + {stride}], tmm0",
                 "tilestored [{to} + {stride} + 64], tmm1",
@@ -193,12 +204,12 @@ fn in_turns(
     n_steps: usize,
     n_rows: usize,
     mut multiply: impl FnMut(usize),
-    mut soon: impl FnMut(usize),
+    mut prefetch_rows: impl FnMut(usize),
 ) {
     let rows_at_once = n_rows.div_ceil(n_steps.div_ceil(STEPS_AT_ONCE).max(1));
     for first in (0..n_steps).step_by(STEPS_AT_ONCE) {
         multiply((n_steps - first).min(STEPS_AT_ONCE));
-        soon(rows_at_once);
+        prefetch_rows(rows_at_once);
     }
 }
 

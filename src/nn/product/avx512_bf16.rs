@@ -1,6 +1,6 @@
-//! Sums of blocks on the vectors of AVX-512 for bf16, which AMD's processors have from Zen 4 on and
-//! Intel's where they lack AMX, too: an instruction multiplies 16 pairs of values by one pair, and
-//! adds both products of each to one of 16 f32 sums.
+//! Sums of blocks on the vectors of AVX-512 for bf16, which AMD's processors have from Zen 4 on, and
+//! Intel's with AMX where that may not be used: an instruction multiplies 16 pairs of values by one
+//! pair, and adds both products of each to one of 16 f32 sums.
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_load_si512, _mm512_loadu_ps,
@@ -9,14 +9,15 @@ use std::arch::x86_64::{
 use std::mem::transmute;
 
 use super::blocks::{First, Kernel, Panels};
-use super::panels::{Line, TILE, panel_columns, panel_rows};
+use super::panels::{DEPTH, Line, TILE, panel_columns, panel_rows};
 
-/// Rows whose sums stay in registers: 16 of 32 registers, more than an instruction takes cycles.
+/// Rows whose sums stay in registers: with two vectors for each, 16 sums that do not wait for each
+/// other, more than the cycles that an instruction takes.
 const ROWS: usize = 8;
 /// Pairs of values in a line.
-const PAIRS: usize = 16;
+const PAIRS: usize = DEPTH / 2;
 
-/// Whether the processor has the instructions of the kernel, and of what packs panels.
+/// Whether the processor has the instructions of this module and of those that pack panels.
 pub fn is_available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -25,10 +26,10 @@ pub fn is_available() -> bool {
 }
 
 /// The vector registers.
-pub struct Vectors;
+pub struct Bf16Vectors;
 
-impl Kernel<1> for Vectors {
-    fn begin() -> Self {
+impl Kernel<1> for Bf16Vectors {
+    unsafe fn begin() -> Self {
         Self
     }
 
@@ -38,23 +39,27 @@ impl Kernel<1> for Vectors {
         first: First,
         to: *mut f32,
         stride: usize,
-        mut soon: impl FnMut(usize),
+        mut prefetch_rows: impl FnMut(usize),
     ) {
         for row in (0..panel_rows(1)).step_by(ROWS) {
+            let panels = Panels {
+                a: panels.a.wrapping_add(row),
+                ..panels
+            };
             let first = match first {
                 First::Zeros => First::Zeros,
                 First::Rows(from, stride) => First::Rows(from.wrapping_add(row * stride), stride),
             };
             // SAFETY: the caller's.
-            unsafe { multiply_rows(panels, row, first, to.wrapping_add(row * stride), stride) };
-            soon(ROWS);
+            unsafe { multiply_rows(panels, first, to.wrapping_add(row * stride), stride) };
+            prefetch_rows(ROWS);
         }
     }
 }
 
-/// The sums of the block's rows from `row` on, as [`Kernel::accumulate`] makes all.
+/// What [`Kernel::accumulate`] does, for the first rows of the panels alone.
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn multiply_rows(panels: Panels, row: usize, first: First, to: *mut f32, stride: usize) {
+unsafe fn multiply_rows(panels: Panels, first: First, to: *mut f32, stride: usize) {
     let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
     if let First::Rows(from, stride) = first {
         for (i, sums) in sums.iter_mut().enumerate() {
@@ -62,17 +67,16 @@ unsafe fn multiply_rows(panels: Panels, row: usize, first: First, to: *mut f32, 
             *sums = unsafe { [0, TILE].map(|at| _mm512_loadu_ps(from.add(i * stride + at))) };
         }
     }
-    let mut a = panels.a.wrapping_add(row);
-    let mut b = panels.b;
+    let (mut a, mut b) = (panels.a, panels.b);
     for _ in 0..panels.n_steps {
         for pair in 0..PAIRS {
             // SAFETY: a step of `b` has two tiles of so many lines, and one of `a` has a line for
-            // each row; both are aligned.
+            // each row; lines are aligned.
             unsafe {
-                let columns = [0, TILE].map(|tile| of_line(b.add(tile + pair)));
+                let columns = [0, TILE].map(|tile| load_line(b.add(tile + pair)));
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let both = *a.add(i).cast::<i32>().add(pair);
-                    add_products(sums, _mm512_set1_epi32(both), columns);
+                    let row = *a.add(i).cast::<i32>().add(pair);
+                    add_products(sums, _mm512_set1_epi32(row), columns);
                 }
             }
         }
@@ -89,18 +93,19 @@ unsafe fn multiply_rows(panels: Panels, row: usize, first: First, to: *mut f32, 
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn of_line(line: *const Line) -> __m512i {
+unsafe fn load_line(line: *const Line) -> __m512i {
     // SAFETY: the caller's; lines are aligned.
     unsafe { _mm512_load_si512(line.cast()) }
 }
 
+/// Adds the products of 16 columns' pairs and of the same pair of a row, twice.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
-fn add_products(sums: &mut [__m512; 2], row: __m512i, columns: [__m512i; 2]) {
+fn add_products(sums: &mut [__m512; 2], pair: __m512i, columns: [__m512i; 2]) {
     for (sums, columns) in sums.iter_mut().zip(columns) {
         // SAFETY: both types are 64 bytes without a meaning of their own.
-        let [row, columns] = unsafe { [row, columns].map(|x| transmute::<__m512i, __m512bh>(x)) };
-        *sums = _mm512_dpbf16_ps(*sums, row, columns);
+        let [pair, columns] = unsafe { [pair, columns].map(|x| transmute::<__m512i, __m512bh>(x)) };
+        *sums = _mm512_dpbf16_ps(*sums, pair, columns);
     }
 }
 
@@ -108,7 +113,7 @@ fn add_products(sums: &mut [__m512; 2], row: __m512i, columns: [__m512i; 2]) {
 mod tests {
     use super::super::blocks::multiply;
     use super::super::{Factor, Matrix, MatrixMut, Start};
-    use super::{Vectors, is_available};
+    use super::{Bf16Vectors, is_available};
 
     /// Where tiles are there `tests/all/nn/products.rs` sees only those.
     #[test]
@@ -123,19 +128,18 @@ mod tests {
             };
             let (a, b, bias) = (values(m * k, 7), values(k * n, 11), values(n, 13));
             let mut got = vec![0.0; m * n];
-            multiply::<Vectors, f32, 1>(
-                &MatrixMut::rows_of(&mut got, m, n, n),
-                &Factor::F32(Matrix::rows_of(&a, m, k, k)),
-                &Factor::F32(Matrix::rows_of(&b, k, n, n)),
-                Start::Row(&bias),
-            );
-            for (i, row) in got.chunks_exact(n).enumerate() {
-                for (j, got) in row.iter().enumerate() {
-                    let terms = (0..k).map(|l| a[i * k + l] * b[l * n + j]);
-                    let expected: f32 = bias[j] + terms.sum::<f32>();
-                    assert_eq!(*got, expected, "{m} x {k} x {n}, value {i}, {j}");
-                }
-            }
+            let destination = MatrixMut::rows_of(&mut got, m, n, n);
+            let a_factor = Factor::F32(Matrix::rows_of(&a, m, k, k));
+            let b_factor = Factor::F32(Matrix::rows_of(&b, k, n, n));
+            let start = Start::Row(&bias);
+            // SAFETY: the matrices have all their elements, the processor the instructions.
+            unsafe { multiply::<Bf16Vectors, f32, 1>(&destination, &a_factor, &b_factor, start) };
+            let terms = |i: usize, j: usize| (0..k).map(move |l| (i * k + l, l * n + j));
+            let expected = (0..m * n).map(|at| {
+                let products = terms(at / n, at % n).map(|(i, j)| a[i] * b[j]);
+                bias[at % n] + products.sum::<f32>()
+            });
+            assert_eq!(got, expected.collect::<Vec<f32>>(), "{m} x {k} x {n}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Products of bf16, block by block: what is packed when, which task makes which block of sums, and
+//! Products of bf16, or of f32 in parts of bf16, block by block: what is packed when, which task makes which block of sums, and
 //! how sums get to the destination. A [`Kernel`] makes the sums of one block out of packed panels.
 
 use std::any::TypeId;
@@ -14,7 +14,7 @@ use super::panels::{DEPTH, Line, PARTS_OF_F32, Source, TILE, panel_columns, pane
 use super::{Element, Factor, MatrixMut, Shared, Start};
 
 /// Panels of rows that one task goes through with the same panel of columns, which stays in the
-/// first cache meanwhile; the rows' panels fit the second.
+/// first or second cache meanwhile; the rows' panels fit the second. Chosen on Sapphire Rapids.
 const PANELS_PER_TASK: usize = 4;
 /// The same where values are in [`PARTS_OF_F32`] parts: the columns' panel does not fit the first
 /// cache then, so that more rows make more of it.
@@ -25,12 +25,15 @@ const SPLIT_STEPS: usize = 16;
 
 /// What makes the sums of one block: a panel of rows times a panel of columns.
 pub trait Kernel<const PARTS: usize> {
-    /// Prepares the calling thread's registers, which dropping it gives back.
-    fn begin() -> Self;
+    /// Prepares the calling thread's registers; dropping the kernel gives them back.
+    ///
+    /// # Safety
+    /// The processor must have the kernel's instructions.
+    unsafe fn begin() -> Self;
 
     /// Writes `first` + a b, the values of a block, to `to`, whose rows are `stride` apart. In
-    /// between it says `soon` as often as it likes, with numbers of rows that add up to no more
-    /// than a block has, for their places in the next block to be fetched into the cache.
+    /// between it has `prefetch_rows` fetch the places of so many further rows of the next block
+    /// into the cache; what goes beyond its last row is nothing.
     ///
     /// # Safety
     /// `first` and `to` must have the values of a block, and the panels those of their steps; the
@@ -41,7 +44,7 @@ pub trait Kernel<const PARTS: usize> {
         first: First,
         to: *mut f32,
         stride: usize,
-        soon: impl FnMut(usize),
+        prefetch_rows: impl FnMut(usize),
     );
 }
 
@@ -66,13 +69,19 @@ pub enum First {
 }
 
 /// `destination = start + a b` on all threads, the factors rounded to so many parts of bf16: 1 or
-/// [`PARTS_OF_F32`]. Every element of the matrices must be there, and the processor must have what
-/// the kernel needs.
+/// [`PARTS_OF_F32`].
 ///
 /// The panels of `b` are made first, by all threads. Then each task makes its panels of `a`,
 /// which nobody else needs and which so never leave its core, and multiplies them with every
 /// panel of `b`.
-pub fn multiply<K: Kernel<PARTS>, T: Element, const PARTS: usize>(
+///
+/// # Safety
+/// Every element of the matrices must be there, and the processor must have the kernel's
+/// instructions and those of [`avx512_bf16`](super::avx512_bf16), which pack the factors.
+///
+/// # Panics
+/// If neither the rows nor the columns of a factor are contiguous: a bug of ours.
+pub unsafe fn multiply<K: Kernel<PARTS>, T: Element, const PARTS: usize>(
     destination: &MatrixMut<'_, T>,
     a: &Factor<'_>,
     b: &Factor<'_>,
@@ -122,7 +131,8 @@ pub fn multiply<K: Kernel<PARTS>, T: Element, const PARTS: usize>(
                     }
                 }
             });
-            let kernel = K::begin();
+            // SAFETY: the caller's.
+            let kernel = unsafe { K::begin() };
             let blocks = column_panels.clone().flat_map(|column_panel| {
                 row_panels
                     .clone()
@@ -332,9 +342,9 @@ impl<T: Element, const PARTS: usize> Block<'_, T, PARTS> {
         stride: usize,
     ) {
         let mut rows = 0..Self::ROWS;
-        let soon = |n| self.prefetch_next(rows.by_ref().take(n));
+        let prefetch_rows = |n| self.prefetch_next(rows.by_ref().take(n));
         // SAFETY: the caller's for `first` and `to`; the panels were filled.
-        unsafe { kernel.accumulate(self.panels, first, to, stride, soon) };
+        unsafe { kernel.accumulate(self.panels, first, to, stride, prefetch_rows) };
     }
 }
 

@@ -320,8 +320,9 @@ pub enum Start<'a> {
 /// `destination = start + a b` on all threads, the factors in `precision`.
 ///
 /// # Panics
-/// If the shapes do not fit, a view reaches past its values, or the product is to be added to a
-/// destination without values or of bf16: bugs of ours.
+/// If the shapes do not fit, a view reaches past its values, neither the rows nor the columns of a
+/// factor are contiguous, or the product is to be added to a destination without values or of
+/// bf16: bugs of ours.
 pub fn multiply<T: Element>(
     destination: &mut MatrixMut<'_, T>,
     a: &Factor<'_>,
@@ -381,17 +382,19 @@ fn multiply_in_blocks<T: Element>(
     start: Start<'_>,
     precision: Precision,
 ) -> bool {
-    let multiply = match (bf16_kernel(), precision) {
+    let multiply_with = match (bf16_kernel(), precision) {
         (Some(Bf16Kernel::Amx), Precision::Bf16) => blocks::multiply::<amx::Tiles, T, 1>,
         (Some(Bf16Kernel::Amx), Precision::F32) => {
             blocks::multiply::<amx::Tiles, T, { panels::PARTS_OF_F32 }>
         }
         (Some(Bf16Kernel::Avx512), Precision::Bf16) => {
-            blocks::multiply::<avx512_bf16::Vectors, T, 1>
+            blocks::multiply::<avx512_bf16::Bf16Vectors, T, 1>
         }
         (Some(Bf16Kernel::Avx512), Precision::F32) | (None, _) => return false,
     };
-    multiply(destination, a, b, start);
+    // SAFETY: the processor has the kernel, which needs what packs, and `check` and the callers
+    // have seen that all elements are there.
+    unsafe { multiply_with(destination, a, b, start) };
     true
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A panel is some rows of `a`, or columns of `b`: for every 32 steps of the inner dimension as many
 //! tiles, one below (beside) the other, as [`panel_rows`] ([`panel_columns`]) has sixteens, rounded
-//! to bf16. Where the matrix ends inside a tile the rest is 0. The rows of a tile of `a` hold 32 values each; those of a tile of `b` hold for each
-//! of 16 columns a pair of values that follow each other along the inner dimension.
+//! to bf16. Where the matrix ends inside a tile the rest is 0. The rows of a tile of `a` hold 32
+//! values each; those of a tile of `b` hold for each of 16 columns a pair of values that follow
+//! each other along the inner dimension.
 //!
 //! A value of f32 may be kept in several parts, each the bf16 nearest to what the parts before
 //! it leave: three of them have all 24 significant bits. Then the tiles of the first part are
@@ -125,7 +126,7 @@ impl<'a, T: Rounded, const PARTS: usize> Source<'a, T, PARTS> {
                 let at = first_line * self.line_stride + first_step * self.step;
                 let from = self.values.wrapping_add(at);
                 // SAFETY: the steps and lines are elements of the matrix.
-                let (mut tiles, kind): (Tiles<PARTS>, _) = unsafe {
+                let (mut tiles, kind): (PackedTiles<PARTS>, _) = unsafe {
                     if self.step == 1 {
                         let lines = lines_of_steps(from, self.line_stride, n_lines, n_steps);
                         (lines, Kind::A)
@@ -149,7 +150,7 @@ impl<'a, T: Rounded, const PARTS: usize> Source<'a, T, PARTS> {
 }
 
 /// A tile for each part of some values.
-type Tiles<const PARTS: usize> = [[__m512i; TILE]; PARTS];
+type PackedTiles<const PARTS: usize> = [[__m512i; TILE]; PARTS];
 
 /// 16 lines of 32 steps each; the steps of a line are contiguous.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
@@ -159,7 +160,7 @@ unsafe fn lines_of_steps<T: Rounded, const PARTS: usize>(
     line_stride: usize,
     n_lines: usize,
     n_steps: usize,
-) -> Tiles<PARTS> {
+) -> PackedTiles<PARTS> {
     let lanes = [n_steps, n_steps.saturating_sub(TILE)].map(first_lanes);
     let mut tiles = MaybeUninit::uninit();
     for i in 0..TILE {
@@ -181,7 +182,7 @@ unsafe fn lines_of_steps<T: Rounded, const PARTS: usize>(
 /// Sets row `i` of each part's tile. Clearing the tiles first took 5 % of a step in f32.
 #[inline]
 fn set_row<const PARTS: usize>(
-    tiles: &mut MaybeUninit<Tiles<PARTS>>,
+    tiles: &mut MaybeUninit<PackedTiles<PARTS>>,
     i: usize,
     parts: [__m512i; PARTS],
 ) {
@@ -201,7 +202,7 @@ unsafe fn pairs_of_steps<T: Rounded, const PARTS: usize>(
     step: usize,
     n_lines: usize,
     n_steps: usize,
-) -> Tiles<PARTS> {
+) -> PackedTiles<PARTS> {
     /// Takes turns between the lower and the upper half of a register.
     const IN_TURN: [u16; DEPTH] = {
         let mut order = [0; DEPTH];

@@ -13,7 +13,7 @@ use crate::fsio;
 use crate::map::label_errors::{Detection, LabelEvidence, detection};
 use crate::pipeline::PICTURE_SCALE;
 use crate::pipeline::ready_model::thousands;
-use crate::pipeline::summary::{aligned, print_text};
+use crate::pipeline::summary::{aligned, listed, print_text};
 use crate::report::groups::highlighted;
 use crate::report::raster;
 use crate::report::scatter::{Colour, Scatter, Signal, scatter_svg};
@@ -117,13 +117,14 @@ impl Findings<'_> {
             let _ = write!(text, "\n{}", known.table());
         }
         let _ = writeln!(text, "\nResults in {}:", output.display());
-        for (what, name) in [
+        let files = [
             ("every example", "audit.csv"),
             ("all numbers", "audit.yaml"),
             ("map with the suspects", "audit.svg"),
-        ] {
-            let _ = writeln!(text, "  {what:<21} {}", output.join(name).display());
-        }
+        ];
+        let files =
+            files.map(|(what, name)| (what.to_owned(), output.join(name).display().to_string()));
+        text.push_str(&listed(&files));
         print_text(&text)
     }
 
