@@ -299,17 +299,21 @@ fn experiment(config: &Config) -> Vec<KeyProblem> {
     resolved.and_then(Result::err).unwrap_or_default()
 }
 
-/// Several control sets need names, because their stages and metrics go by them.
+/// Several control sets need names, because their stages, metrics and files go by them.
 fn control_names(config: &Config) -> Vec<KeyProblem> {
     let mut problems = Vec::new();
-    if config.control.len() < 2 {
-        return problems;
-    }
     for (i, control) in config.control.iter().enumerate() {
         let key = format!("{}.name", config.control_key(i));
         match &control.name {
+            None if config.control.len() < 2 => {}
             None => {
                 let message = format!("`{key}` is missing; several control sets need names");
+                problems.push(KeyProblem::new(&key, message));
+            }
+            Some(name) if !is_part_of_a_file_name(name) => {
+                let message = format!(
+                    "`{key}` is `{name}`; expected a name without slashes and control characters, since files are called by it"
+                );
                 problems.push(KeyProblem::new(&key, message));
             }
             Some(name) => {
@@ -322,6 +326,11 @@ fn control_names(config: &Config) -> Vec<KeyProblem> {
         }
     }
     problems
+}
+
+fn is_part_of_a_file_name(name: &str) -> bool {
+    let stays = |c: char| !matches!(c, '/' | '\\') && !c.is_control();
+    !name.is_empty() && name.chars().all(stays)
 }
 
 /// A server is named by an address without a password, and tags are single values.

@@ -23,9 +23,14 @@ pub const ALL: &str = "all";
 /// The selection that all others are compared with.
 pub const RANDOM: &str = "random";
 
+/// The stage whose examples are each cell's own, so that cells cannot be compared by it.
+const TRAIN: &str = "train";
+
 /// What one cell of a grid measured: one selection, fraction and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellScore {
+    /// The name of its folder.
+    pub id: String,
     /// What picked the examples, [`ALL`], [`RANDOM`] or any other name.
     pub selection: String,
     /// The share of the training set that was asked for, 1 for [`ALL`].
@@ -103,15 +108,18 @@ pub fn write_results(cells: &[CellScore], metric_set: &MetricSet, folder: &Path)
     Ok(text)
 }
 
-/// The stages that subsets are compared on: test and control sets, or all where there are none.
+/// The stages that subsets are compared on: test and control sets, else the validation set, else
+/// what each was trained on.
 fn shown_stages<'a>(stages: &[&'a str]) -> Vec<&'a str> {
-    let of_others = |stage: &&&str| !matches!(**stage, "train" | "validation");
-    let shown: Vec<&str> = stages.iter().filter(of_others).copied().collect();
+    let of_others = |stage: &&&str| !matches!(**stage, TRAIN | "validation");
+    let mut shown: Vec<&str> = stages.iter().filter(of_others).copied().collect();
     if shown.is_empty() {
-        stages.to_vec()
-    } else {
-        shown
+        shown.extend(stages.iter().filter(|stage| **stage != TRAIN));
     }
+    if shown.is_empty() {
+        shown.extend(stages);
+    }
+    shown
 }
 
 /// The cells' metrics in the order of the config's; the loss, which no config lists, comes last.
@@ -149,6 +157,7 @@ fn cell_table(cells: &[CellScore]) -> Table {
         .with("stage", Column::Text(stages.collect()))
         .with("metric", Column::Text(metrics.collect()))
         .with("value", Column::Real(values.collect()))
+        .with("id", text(&|cell| cell.id.clone()))
 }
 
 /// What is said of a number over seeds; NaN, an empty cell, where there is none.
@@ -207,6 +216,7 @@ fn as_json(cells: &[CellScore], rows: &[SummaryRow]) -> Value {
             (stage.stage.clone(), Value::Object(metrics.collect()))
         });
         json!({
+            "id": cell.id,
             "selection": cell.selection,
             "fraction": cell.fraction.to_f64(),
             "seed": cell.seed,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::dynamics::DynamicsFiles;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio::{self, FolderLock, Sharing};
+use crate::pipeline::run_folder::RunFolder;
 
 /// All names that `map` gives to files.
 const FILES: [&str; 8] = [
@@ -37,8 +38,14 @@ impl MapFolder {
     /// Makes the folder, if it is not there, and a place for its files.
     ///
     /// # Errors
-    /// A folder that cannot be made; files of `inputs` that would be written over.
+    /// A folder that cannot be made, or of a run; files of `inputs` that would be written over.
     pub fn begin(output: &Path, inputs: &[DynamicsFiles]) -> Result<Self> {
+        if RunFolder::is_run(output) {
+            let problem = Problem::new("a run's folder, whose own map would be written over")
+                .in_file(output)
+                .hint("choose another `--output`");
+            return Err(Error::new(ErrorKind::Usage, problem));
+        }
         for input in inputs {
             check_input(input, output)?;
         }

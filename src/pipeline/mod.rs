@@ -87,19 +87,27 @@ pub struct ConfigOptions {
 impl ConfigOptions {
     /// The command that goes on with a run that was stopped, in words.
     fn to_go_on(&self, device: DeviceChoice) -> String {
-        let settings = self.overrides.iter();
-        let settings: String = settings.map(|s| ["--set '", s, "' "].concat()).collect();
-        let folder = self.output_dir.as_ref();
-        let folder = folder.map(|folder| format!("--output-dir {} ", folder.display()));
-        let folder = folder.unwrap_or_default();
-        let config = self.config.display();
         // A run goes on where it was begun: another device's numbers differ by rounding.
         let device = match device {
             DeviceChoice::Auto => String::new(),
-            DeviceChoice::Cpu => "--device cpu ".to_owned(),
-            DeviceChoice::Cuda(number) => format!("--device cuda:{number} "),
+            DeviceChoice::Cpu => " --device cpu".to_owned(),
+            DeviceChoice::Cuda(number) => format!(" --device cuda:{number}"),
         };
-        format!("`enginora-rs loop --config {config} {settings}{folder}{device}--resume` goes on")
+        let arguments = self.arguments("loop");
+        format!("`enginora-rs {arguments}{device} --resume` goes on")
+    }
+
+    /// A command of this program with this config and settings, for a shell.
+    fn arguments(&self, command: &str) -> String {
+        let settings = self.overrides.iter();
+        let settings: String = settings.map(|s| [" --set '", s, "'"].concat()).collect();
+        let folder = self.output_dir.as_ref();
+        let folder = folder.map(|folder| format!(" --output-dir {}", folder.display()));
+        let folder = folder.unwrap_or_default();
+        format!(
+            "{command} --config {}{settings}{folder}",
+            self.config.display()
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Config, ResultLocation, result_location, to_yaml};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::fsio;
 use crate::pipeline::Console;
 use crate::pipeline::inputs::{EvaluationSet, Inputs};
@@ -189,6 +189,35 @@ impl RunFolder {
     /// Whether a run in the folder `path` has all its files.
     pub fn is_complete(path: &Path) -> bool {
         path.join(MANIFEST).is_file()
+    }
+
+    /// Whether `path` is a run's folder, or an output folder, which shows the files of one.
+    pub fn is_run(path: &Path) -> bool {
+        path.join(CONFIG).is_file()
+    }
+
+    /// The bytes of a file of the complete run in the folder `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that is not what the manifest says.
+    pub fn read_checked(path: &Path, name: &str) -> Result<Vec<u8>> {
+        let manifest = fsio::read(&path.join(MANIFEST))?;
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap_or_default();
+        let bytes = fsio::read(&path.join(name))?;
+        let hash = fsio::hexadecimal(&Sha256::digest(&bytes));
+        if manifest["files"][name]["sha256"] == hash {
+            return Ok(bytes);
+        }
+        let message = format!("not the file that `{MANIFEST}` beside it has the hash of");
+        let problem = Problem::new(message).in_file(path.join(name));
+        Err(Error::new(ErrorKind::Integrity, problem))
+    }
+
+    /// What tells a complete run in the folder `path` from all that are not the same to the byte,
+    /// in hexadecimal digits.
+    pub fn manifest_hash(path: &Path) -> Option<String> {
+        let manifest = fsio::read(&path.join(MANIFEST)).ok()?;
+        Some(fsio::hexadecimal(&Sha256::digest(&manifest)))
     }
 
     /// Where the run's files lie.

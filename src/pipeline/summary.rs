@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use crate::config::Config;
+use crate::config::{Config, Region, SelectorSpec};
 use crate::dynamics::DynamicsFiles;
 use crate::error::{Error, Result};
 use crate::map::DataMap;
@@ -82,7 +82,7 @@ pub fn print(
     add("model", model.display().to_string());
     let _ = writeln!(text, "Results in {}:", run.output_dir().display());
     text.push_str(&listed(&files));
-    let _ = write!(text, "\n{}", next_step(config, map.is_some(), options));
+    let _ = write!(text, "\n{}", next_step(config, map.is_some(), options)?);
     print_text(&text)
 }
 
@@ -244,50 +244,50 @@ fn label_error_lines(inputs: &Inputs, run: &RunFolder) -> Result<String> {
 }
 
 /// What to run next, as a line for the shell that started this run.
-fn next_step(config: &Config, has_map: bool, options: &ConfigOptions) -> String {
-    let is_subset = config
-        .training
-        .selectors
-        .iter()
-        .any(|s| s.name == "data_cartography");
-    let command = this_command(options);
-    if has_map && !is_subset {
-        return format!(
+fn next_step(config: &Config, has_map: bool, options: &ConfigOptions) -> Result<String> {
+    let selectors = super::selectors(&config.training.selectors, "training")?;
+    let program = this_program();
+    let command = |options: &ConfigOptions| format!("{program} {}", options.arguments("loop"));
+    let by_map = selectors.iter().find_map(|selector| match selector {
+        SelectorSpec::DataCartography(shares) => Some(shares),
+        _ => None,
+    });
+    Ok(match by_map {
+        Some(shares) if selectors.len() == 1 => {
+            let share = shares.total();
+            let other = match shares.random == share {
+                true => Region::Ambiguous,
+                false => Region::Random,
+            };
+            let mut options = options.clone();
+            let sets_selectors = |setting: &String| setting.starts_with("training.selectors");
+            options.overrides.retain(|setting| !sets_selectors(setting));
+            format!(
+                "Next: compare with as many {other} examples:\n  {} \\\n    \
+                 --set 'training.selectors=[{{name: data_cartography, args: {{{other}: {share}}}}}]'\n",
+                command(&options)
+            )
+        }
+        Some(shares) => format!(
+            "Next: compare with as many random examples: `random: {}` in place of the regions.\n",
+            shares.total()
+        ),
+        None if has_map => format!(
             "Next: train on the ambiguous third of the map:\n  \
-             {command} --set training.perform_data_cartography=false \\\n    \
-             --set 'training.selectors=[{{name: data_cartography, args: {{ambiguous: 0.33}}}}]'\n"
-        );
-    }
-    if is_subset {
-        return format!(
-            "Next: compare with a random third:\n  {command} \\\n    \
-             --set 'training.selectors=[{{name: data_cartography, args: {{random: 0.33}}}}]'\n"
-        );
-    }
-    format!(
-        "Next: make the data map of the training set:\n  \
-         {command} --set training.perform_data_cartography=true\n"
-    )
-}
-
-/// This program as it was called, with this run's config and settings.
-fn this_command(options: &ConfigOptions) -> String {
-    let mut command = format!(
-        "{} loop --config {}",
-        this_program(),
-        options.config.display()
-    );
-    for setting in &options.overrides {
-        let _ = write!(command, " --set '{setting}'");
-    }
-    if let Some(output_dir) = &options.output_dir {
-        let _ = write!(command, " --output-dir {}", output_dir.display());
-    }
-    command
+             {} --set training.perform_data_cartography=false \\\n    \
+             --set 'training.selectors=[{{name: data_cartography, args: {{ambiguous: 0.33}}}}]'\n",
+            command(options)
+        ),
+        None => format!(
+            "Next: make the data map of the training set:\n  \
+             {} --set training.perform_data_cartography=true\n",
+            command(options)
+        ),
+    })
 }
 
 /// This program as it was called.
-fn this_program() -> String {
+pub fn this_program() -> String {
     let program = std::env::args().next();
     program.unwrap_or_else(|| "enginora-rs".to_owned())
 }

@@ -184,6 +184,37 @@ fn only_a_cell_without_its_manifest_is_trained_anew() {
 }
 
 #[test]
+fn results_that_were_changed_are_not_gathered_and_the_cell_to_remove_is_named() {
+    let project = tiny_grid();
+    project.succeed(&EXPERIMENT);
+    let first = files(&project, "out");
+    let (_, folder) = cells(&project, "out").pop_last().unwrap();
+    let metrics = folder.join("metrics.yaml");
+    let changed = fs::read_to_string(&metrics).unwrap() + "\n";
+    let check = |code: i32, expected: &str| {
+        let output = project.run(&EXPERIMENT);
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        let hint = format!(
+            "{}, and the same command",
+            folder.file_name().unwrap().display()
+        );
+        for expected in [expected, &hint] {
+            assert!(said(&output).contains(expected), "{}", said(&output));
+        }
+    };
+    fs::write(&metrics, changed).unwrap();
+    check(
+        76,
+        "not the file that `manifest.json` beside it has the hash of",
+    );
+    fs::remove_file(&metrics).unwrap();
+    check(66, "metrics.yaml: cannot read");
+    fs::remove_dir_all(&folder).unwrap();
+    project.succeed(&EXPERIMENT);
+    assert_eq!(first, files(&project, "out"));
+}
+
+#[test]
 fn parts_and_jobs_give_the_same_bytes_as_one_after_the_other() {
     let project = tiny_grid();
     project.succeed(&EXPERIMENT);
@@ -195,9 +226,17 @@ fn parts_and_jobs_give_the_same_bytes_as_one_after_the_other() {
         said(&jobs)
     );
     for shard in ["1/2", "2/2"] {
-        project.succeed(&with(&["--shard", shard, "--output-dir", "parts"]));
+        let part = project.succeed(&with(&["--shard", shard, "--output-dir", "parts"]));
+        let collect = "experiment --config grid.yaml --output-dir parts --collect\n";
+        assert!(part.ends_with(collect), "{part}");
         assert!(!project.path().join("parts/results.csv").exists());
     }
+    let page = project.run(&["report", "parts"]);
+    assert!(
+        said(&page).contains("are not gathered yet"),
+        "{}",
+        said(&page)
+    );
     project.succeed(&with(&["--collect", "--output-dir", "parts"]));
     for other in ["jobs", "parts"] {
         assert!(files(&project, "out") == files(&project, other), "{other}");

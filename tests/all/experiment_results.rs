@@ -98,6 +98,7 @@ fn cell(selection: &str, fraction: &str, seed: u64, test: f64, control: f64) -> 
         ],
     };
     CellScore {
+        id: format!("cell{seed}"),
         selection: selection.to_owned(),
         fraction,
         seed,
@@ -146,7 +147,7 @@ fn tables_have_every_score_and_every_mean() {
     let csv = read(&folder, "results.csv");
     assert_eq!(csv.lines().count(), 1 + 8 * 3 * 2);
     assert!(
-        csv.contains("\nambiguous,0.33,2,33,test,accuracy_score,0.77\n"),
+        csv.contains("\nambiguous,0.33,2,33,test,accuracy_score,0.77,cell2\n"),
         "{csv}"
     );
 
@@ -178,6 +179,10 @@ fn tables_have_every_score_and_every_mean() {
     ));
     assert_eq!(row("random", "test")["against_random"], Value::Null);
     assert_eq!(row("all", "test")["against_all"], Value::Null);
+    // Each cell was trained on other examples.
+    for against in ["against_random", "against_all"] {
+        assert_eq!(row("ambiguous", "train")[against], Value::Null);
+    }
 }
 
 #[test]
@@ -213,6 +218,26 @@ fn the_best_subset_of_each_size_is_marked_and_so_are_clear_differences() {
     );
     // Training and validation scores of different subsets cannot be compared.
     assert!(!text.contains("train"), "{text}");
+}
+
+#[test]
+fn without_test_and_control_sets_the_validation_set_is_shown_and_training_scores_are_not_compared()
+{
+    let mut cells = grid();
+    for cell in &mut cells {
+        cell.stages.truncate(1);
+    }
+    let (text, _folder) = results_of(&cells);
+    assert!(text.contains("| seeds | train |"), "{text}");
+    // A bold phrase in the legend is the only one.
+    assert_eq!(text.matches("**").count(), 2, "{text}");
+    for cell in &mut cells {
+        let mut validation = cell.stages[0].clone();
+        validation.stage = "validation".to_owned();
+        cell.stages.push(validation);
+    }
+    let (text, _folder) = results_of(&cells);
+    assert!(text.contains("| seeds | validation |"), "{text}");
 }
 
 #[test]

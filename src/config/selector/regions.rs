@@ -171,6 +171,13 @@ impl Fractions {
         Ok(fractions)
     }
 
+    /// All shares together.
+    pub fn total(&self) -> Fraction {
+        let shares = Region::ALL.map(|region| self.share(region));
+        // More than everything was refused.
+        Fraction::sum(shares).unwrap_or(Fraction::ONE)
+    }
+
     /// The share of one region.
     pub fn share(&self, region: Region) -> Fraction {
         match region {

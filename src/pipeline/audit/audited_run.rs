@@ -6,10 +6,15 @@ use crate::config::{self, LoadedConfig};
 use crate::data::{Dataset, LabelSpace};
 use crate::dynamics::{DynamicsFiles, DynamicsFormat, TrainingDynamics};
 use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::fsio;
 use crate::pipeline::inputs::TrainingSet;
+use crate::pipeline::run_folder::RunFolder;
+use serde_json::Value;
 
 /// A run's config, data and dynamics.
 pub struct AuditedRun {
+    /// The run's folder.
+    pub folder: PathBuf,
     /// The config, without what a further training for the audit does not do: selectors,
     /// evaluations, reports to trackers.
     pub loaded: LoadedConfig,
@@ -57,6 +62,7 @@ impl AuditedRun {
             }
         }
         Ok(Self {
+            folder,
             loaded,
             dataset,
             labels,
@@ -79,6 +85,32 @@ impl AuditedRun {
     }
 }
 
+/// The key of `audit.yaml` that says of which run it is; null for one that is not complete.
+pub const MANIFEST_HASH: &str = "manifest_sha256";
+
+/// The table of an audit of the run that `path` means, a run's folder or an output folder, where
+/// there is one. That of another run, as an earlier one of the output folder, is warned of.
+pub fn findings_of(path: &Path) -> Option<PathBuf> {
+    let table = default_output(path).join("audit.csv");
+    if !path.is_dir() || !table.is_file() {
+        return None;
+    }
+    let summary = fsio::read(&table.with_extension("yaml")).unwrap_or_default();
+    let summary: Value = serde_yaml::from_slice(&summary).unwrap_or_default();
+    let run = run_of(path)
+        .ok()
+        .and_then(|run| RunFolder::manifest_hash(&run));
+    if summary[MANIFEST_HASH].as_str() == run.as_deref() {
+        return Some(table);
+    }
+    tracing::warn!(
+        "{} is an audit of another run and left out; `audit {}` makes one of this run",
+        table.display(),
+        path.display()
+    );
+    None
+}
+
 /// The folder of the run that `path` means. An output folder shows the dynamics of the last run
 /// that recorded any, and perhaps the config of a later one.
 fn run_of(path: &Path) -> Result<PathBuf> {
@@ -87,6 +119,14 @@ fn run_of(path: &Path) -> Result<PathBuf> {
         let problem = Problem::new(message).in_file(path).hint(hint);
         Error::new(ErrorKind::MissingInput, problem)
     };
+    if !path.is_dir() {
+        let message = if path.exists() {
+            "not a folder"
+        } else {
+            "no such folder"
+        };
+        return Err(not_a_run(message));
+    }
     let dynamics = path.join("training_dynamics");
     let dynamics = dynamics
         .canonicalize()

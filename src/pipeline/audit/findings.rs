@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::audited_run::AuditedRun;
+use super::audited_run::{AuditedRun, MANIFEST_HASH};
 use super::trainings::Calibration;
 use crate::data::{Column, Table};
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::fsio;
 use crate::map::label_errors::{Detection, LabelEvidence, detection};
 use crate::pipeline::PICTURE_SCALE;
 use crate::pipeline::ready_model::thousands;
+use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::summary::{aligned, listed, print_text};
 use crate::report::groups::highlighted;
 use crate::report::raster;
@@ -249,6 +250,7 @@ impl Findings<'_> {
             .collect();
         let threshold = self.threshold();
         json!({
+            (MANIFEST_HASH): RunFolder::manifest_hash(&self.run.folder),
             "n_examples": self.evidence.combined().len(),
             "n_epochs": self.run.dynamics.epochs.len(),
             "n_folds": self.n_folds,

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::fsio::{self, FolderLock, Sharing};
 use crate::map::label_errors::LabelEvidence;
 use crate::pipeline::{Console, DeviceChoice, open_device, signals};
-pub(super) use audited_run::default_output;
+pub(super) use audited_run::findings_of;
 
 use audited_run::AuditedRun;
 use findings::Findings;

@@ -12,6 +12,7 @@ mod scores;
 mod shard;
 mod subset;
 
+pub(super) use cells::CELLS;
 pub use shard::Shard;
 
 use crate::config::{CurriculumOrder, LoadedConfig, SelectorSpec};
@@ -21,10 +22,10 @@ use crate::pipeline::inputs::Inputs;
 use crate::pipeline::ready_model::{ModelStart, ReadyModel};
 use crate::pipeline::signals;
 use crate::pipeline::start::OutputLock;
-use crate::pipeline::summary::print_text;
+use crate::pipeline::summary::{print_text, this_program};
 use crate::pipeline::{ConfigOptions, Console, DeviceChoice, open_device, read_config};
 use crate::select::Commands;
-use cells::{CELLS, Cell, all_cells, without_results};
+use cells::{Cell, all_cells, without_results};
 use claims::Claims;
 use content::Content;
 use grid_progress::GridProgress;
@@ -88,12 +89,18 @@ pub fn run_experiment(
     }
     let ours = plan::cells_of_shard(&cells, shard);
     let todo: Vec<&Cell> = plan::in_order(&ours, &cells);
+    let n_jobs = useful_jobs(options.n_jobs, todo.len());
     let prepare = || {
         let model = ReadyModel::prepare(&loaded.config, &inputs, checkpoint.as_deref(), &device)?;
         model.into_start()
     };
     if options.action == ExperimentAction::Plan {
-        return plan::print(&loaded, &inputs, &ours, &todo, options.n_jobs, prepare);
+        return plan::print(&loaded, &inputs, &ours, &todo, n_jobs, prepare);
+    }
+    if inputs.stages.is_empty() {
+        tracing::warn!(
+            "there is neither a test nor a control set, on which subsets could be compared"
+        );
     }
     say_beginning(&cells, &ours, &todo, shard);
     let failures = if todo.is_empty() {
@@ -102,15 +109,16 @@ pub fn run_experiment(
         lock.take(&loaded.config, Sharing::Shared)?;
         let start = prepare()?;
         let cells = (&*todo, &*cells);
-        train_all(&loaded, &inputs, &start, cells, options.n_jobs, console)?
+        train_all(&loaded, &inputs, &start, cells, n_jobs, console)?
     };
     let failed = failed(&failures, todo.len());
     let has_results = failed.is_none() || cells.iter().any(|c| c.is_scored && c.is_complete());
     match shard {
         None if has_results => scores::gather(&loaded, &inputs, &cells)?,
         Some(shard) if failed.is_none() => print_text(&format!(
-            "Part {shard} of the grid is done; when all are: experiment --config {} --collect\n",
-            options.config.config.display()
+            "Part {shard} of the grid is done; when all are:\n  {} {} --collect\n",
+            this_program(),
+            options.config.arguments("experiment")
         ))?,
         _ => {}
     }
@@ -199,7 +207,7 @@ fn train_all<'a>(
 ) -> Result<Vec<Failure<'a>>> {
     let folder = loaded.config.output_dir().join(CELLS);
     fsio::create_folder(&folder)?;
-    let n_jobs = fitting_jobs(loaded, inputs, start, n_jobs.min(todo.len()))?;
+    let n_jobs = fitting_jobs(loaded, inputs, start, n_jobs)?;
     let claims = Claims::new(folder);
     let progress = GridProgress::new(console, todo);
     let grid = Grid {
@@ -213,6 +221,15 @@ fn train_all<'a>(
     progress.finish();
     signals::check()?;
     Ok(failures)
+}
+
+/// At most `n_jobs`: one for each cell and thread, with which the processor is busy.
+fn useful_jobs(n_jobs: usize, n_cells: usize) -> usize {
+    let n_threads = rayon::current_num_threads();
+    if n_jobs > n_threads {
+        tracing::warn!("{n_threads} cells instead of {n_jobs} side by side: one for each thread");
+    }
+    n_jobs.min(n_threads).min(n_cells).max(1)
 }
 
 /// At most `n_jobs`: as many as there is memory for.

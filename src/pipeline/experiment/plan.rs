@@ -95,12 +95,17 @@ pub fn print(
     }
     let n_steps: usize = todo.iter().map(|cell| cell.n_steps).sum();
     let work: u64 = todo.iter().map(|cell| cell.work).sum();
+    let n_maps = cells.len() - ours.len();
+    let maps = match n_maps {
+        0 => String::new(),
+        n => format!(" and {n} more on everything, for the maps"),
+    };
     let _ = writeln!(
         text,
-        "\n{} cells, {} done; {} to train, {} steps",
-        cells.len(),
-        cells.len() - todo.len(),
-        todo.len(),
+        "\n{} cells, {} done; {} to train{maps}, {} steps",
+        ours.len(),
+        ours.len() + n_maps - todo.len(),
+        todo.len() - n_maps,
         thousands(n_steps),
     );
     if !todo.is_empty() {

@@ -4,13 +4,15 @@ use serde_json::{Map, Value};
 
 use crate::config::LoadedConfig;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::fsio;
 use crate::pipeline::experiment::cells::{CELLS, Cell};
 use crate::pipeline::experiment_results::{CellScore, StageScores, write_results};
 use crate::pipeline::inputs::Inputs;
 use crate::pipeline::run_folder::RunFolder;
 use crate::pipeline::summary::print_text;
 use crate::train::MetricSet;
+
+/// What every cell measured.
+const METRICS: &str = "metrics.yaml";
 
 /// Writes the results of the cells that are done, and says what is missing.
 ///
@@ -51,12 +53,16 @@ pub fn gather(loaded: &LoadedConfig, inputs: &Inputs, cells: &[Cell]) -> Result<
 }
 
 fn score_of(cell: &Cell, metrics: &MetricSet) -> Result<CellScore> {
-    let path = cell.folder.join("metrics.yaml");
-    let bytes = fsio::read(&path)?;
-    let stages: Map<String, Value> = serde_yaml::from_slice(&bytes).map_err(|e| {
-        let problem = Problem::new(format!("not the metrics of a run: {e}")).in_file(&path);
-        Error::new(ErrorKind::Integrity, problem)
+    let bytes = RunFolder::read_checked(&cell.folder, METRICS).map_err(|error| {
+        let problems = error.problems().iter().cloned();
+        let hint = format!(
+            "remove {}, and the same command trains this cell anew",
+            cell.folder.display()
+        );
+        Error::all(error.kind(), problems.map(|p| p.hint(&hint)).collect())
     })?;
+    let stages: Map<String, Value> = serde_yaml::from_slice(&bytes)
+        .map_err(|e| Error::internal(format!("{}: {e}", cell.folder.join(METRICS).display())))?;
     let stages = stages.into_iter();
     // What is no single number, as a table or an interval, has no direction.
     let stages = stages.map(|(stage, values)| StageScores {
@@ -70,6 +76,7 @@ fn score_of(cell: &Cell, metrics: &MetricSet) -> Result<CellScore> {
         }),
     });
     Ok(CellScore {
+        id: cell.id(),
         selection: cell.selection().to_owned(),
         fraction: cell.fraction,
         seed: cell.seed,

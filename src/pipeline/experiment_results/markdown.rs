@@ -8,7 +8,7 @@ use crate::metrics::OverSeeds;
 use crate::report::curves::percent;
 
 use super::summary::{Group, SummaryRow};
-use super::{ALL, RANDOM};
+use super::{ALL, RANDOM, TRAIN};
 
 /// What the page shows.
 pub(super) struct Page<'a> {
@@ -131,7 +131,8 @@ impl Page<'_> {
         })
     }
 
-    /// Whether no other subset of the size has a better mean, and there is another.
+    /// Whether no other subset of the size has a better mean on the same examples, and there is
+    /// another.
     fn is_best(
         &self,
         group: &Group,
@@ -155,7 +156,7 @@ impl Page<'_> {
             Direction::HigherIsBetter => other.mean <= mean,
             Direction::LowerIsBetter => other.mean >= mean,
         };
-        group.selection != ALL && others.peek().is_some() && others.all(no_better)
+        group.selection != ALL && stage != TRAIN && others.peek().is_some() && others.all(no_better)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::config::Fraction;
 use crate::metrics::{OverSeeds, over_seeds, paired_difference};
 
-use super::{ALL, CellScore, RANDOM};
+use super::{ALL, CellScore, RANDOM, TRAIN};
 
 /// The cells of one selection and fraction.
 #[derive(Debug)]
@@ -26,9 +26,10 @@ pub(super) struct SummaryRow<'a> {
     pub metric: &'a str,
     /// None where no seed has a number.
     pub scores: Option<OverSeeds>,
-    /// This minus random at the same fraction, seed by seed; none for random itself.
+    /// This minus random at the same fraction, seed by seed; none for random itself and for what
+    /// was trained on, which differs.
     pub against_random: Option<OverSeeds>,
-    /// This minus everything, seed by seed; none for everything itself.
+    /// This minus everything, seed by seed; none for everything itself and for what was trained on.
     pub against_all: Option<OverSeeds>,
 }
 
@@ -131,6 +132,9 @@ pub(super) fn summary<'a>(cells: &'a [CellScore], groups: &[Group<'a>]) -> Vec<S
                 }
                 let against = |other: Option<&Group>| {
                     let other = other.filter(|other| other.selection != group.selection)?;
+                    if *stage == TRAIN {
+                        return None;
+                    }
                     paired_difference(&values, &other.values(stage, metric))
                 };
                 rows.push(SummaryRow {

@@ -6,6 +6,7 @@ use crate::config::{self, Config, LoadedConfig};
 use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::pipeline::audit;
+use crate::pipeline::experiment::CELLS;
 use crate::pipeline::find_map::find_map;
 use crate::pipeline::inputs::TrainingSet;
 
@@ -38,6 +39,12 @@ impl Source {
                 tracing::debug!("{error}");
                 None
             }
+            Err(_) if path.join(CELLS).is_dir() => {
+                let message = "the results of this experiment are not gathered yet";
+                let hint = "`experiment --config CONFIG --collect` gathers what there is";
+                let problem = Problem::new(message).in_file(path).hint(hint);
+                return Err(Error::new(ErrorKind::MissingInput, problem));
+            }
             Err(error) => return Err(error),
         };
         let folder = if path.is_dir() {
@@ -45,9 +52,8 @@ impl Source {
         } else {
             path.parent().unwrap_or(Path::new("")).to_owned()
         };
-        let audit = audit::default_output(path).join("audit.csv");
         let mut source = Self::new(folder, map)?;
-        source.audit = (path.is_dir() && audit.is_file()).then_some(audit);
+        source.audit = audit::findings_of(path);
         Ok(source)
     }
 

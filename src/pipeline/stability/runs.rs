@@ -1,6 +1,6 @@
 //! The maps of several runs, example by example.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::data::{ExampleIndex, Table};
 use crate::error::{Error, Problem, Result};
@@ -52,6 +52,10 @@ impl Runs {
         let mut rows: Vec<Option<usize>> = vec![None; self.guids.len()];
         // Class names may differ, as where one run has them and another has numbers.
         let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+        let known: BTreeSet<&str> = self.labels.iter().map(String::as_str).collect();
+        if labels.iter().all(|label| known.contains(label.as_str())) {
+            names.extend(labels.iter().map(|label| (label.as_str(), label.as_str())));
+        }
         for (row, guid) in guids.iter().enumerate() {
             let Some(position) = self.positions.get(guid).copied() else {
                 continue;
@@ -60,9 +64,14 @@ impl Runs {
             let first = self.labels[position].as_str();
             let known = *names.entry(&labels[row]).or_insert(first);
             if known != first {
+                let here = &labels[row];
+                let elsewhere = match known == here {
+                    true => String::new(),
+                    false => format!(", where `{here}` of other examples is `{known}`"),
+                };
                 let message = format!(
-                    "`{guid}` has the gold label `{}` here and `{first}` in `{}`, where it is `{known}` of other examples",
-                    labels[row], self.each[0].name
+                    "`{guid}` has the gold label `{here}` here and `{first}` in `{}`{elsewhere}",
+                    self.each[0].name
                 );
                 return wrong(message, "compare runs that were trained on the same data");
             }

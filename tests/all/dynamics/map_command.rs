@@ -198,7 +198,12 @@ fn runs_that_cannot_be_compared_are_refused() {
     );
     check(
         "guid,epoch,gold,probs_0,probs_1\n7,0,0,0.5,0.5\nb,0,0,0.5,0.5\n",
-        "other.csv: `b` has the gold label `0` here and `1` in `one.csv`, where it is `0` of other examples",
+        "other.csv: `b` has the gold label `0` here and `1` in `one.csv`\n",
+    );
+    // Three classes of other names stand for two.
+    check(
+        "guid,epoch,gold,probs_0,probs_1,probs_2\n7,0,2,0.5,0.5,0\nb,0,2,0.5,0.5,0\n",
+        "other.csv: `b` has the gold label `2` here and `1` in `one.csv`, where `2` of other examples is `0`",
     );
 }
 

@@ -12,8 +12,9 @@ use super::{Expected, fixture, largest_difference, load_from, logits};
 
 /// Of the largest logit. The bits differ: the matrix product adds up in another order for one
 /// row, for 256 results and fewer, and for other depths of its blocks, which go by the number
-/// of rows. With the same number of tokens in the batch they are equal.
-const TOLERANCE: f64 = 1e-6;
+/// of rows. With the same number of tokens in the batch they are equal. On a Zen 4, whose f32
+/// products are those of the `gemm` crate, it was 1.05e-6.
+const TOLERANCE: f64 = 2e-6;
 
 fn check_each_alone(model: &Classifier, whole: &[f32], alone: impl Fn(usize) -> PackedBatch) {
     let n_classes = model.n_classes();
