@@ -106,7 +106,7 @@ enum Command {
         #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
         folds: Option<u32>,
         /// Train once more with 5 % of the labels made wrong, to estimate which share of the
-        /// suspects is wrong.
+        /// suspects is wrong. It goes by the run alone, so not with --folds.
         #[arg(long, conflicts_with = "folds")]
         calibrate: bool,
         /// The folder for the results. None: `audit` in the run's output folder.
@@ -191,13 +191,14 @@ const EXPERIMENT: &str = "\
 What is done is never done again: a cell is kept under the hash of its config, the content of its
 data and base weights, and the program's version. A grid that was stopped goes on with the same
 command. Without --shard the part is that of a job array: SLURM_ARRAY_TASK_ID and
-SLURM_ARRAY_TASK_COUNT, or JOB_COMPLETION_INDEX and JOB_COMPLETION_COUNT.";
+SLURM_ARRAY_TASK_COUNT (with _MIN and _STEP, without which the first task is 0), or JOB_COMPLETION_INDEX and JOB_COMPLETION_COUNT.";
 
 #[derive(Debug, Args)]
 struct ExperimentArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Cells to train side by side, fewer where the memory does not do.
+    /// Cells to train side by side, at most one for each thread and fewer where the memory does
+    /// not do.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
     /// Do the i-th of n parts of the grid; the parts share the output folder.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::{FormatFields, MakeWriter};
+use tracing_subscriber::fmt::{FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
@@ -38,7 +38,8 @@ pub(super) fn start(quiet: bool, verbose: u8, console: &Console) {
     let _ = tracing::subscriber::set_global_default(Registry::default().with(screen).with(log));
 }
 
-/// `message`, or `warning: message` and `error: message`.
+/// `message`, or `warning: message` and `error: message`; the message of the spans that it is said
+/// in comes before it.
 struct PlainLines {
     colors: bool,
 }
@@ -63,6 +64,11 @@ where
             write!(writer, "{color}{word}\x1b[0m")?;
         } else {
             writer.write_str(word)?;
+        }
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(writer, "{fields}: ")?;
+            }
         }
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)

@@ -227,7 +227,8 @@ fn train_cell(grid: &Grid<'_>, cell: &Cell, map: Option<&Cell>) -> Result<()> {
     let mut progress = grid.progress.begin(cell);
     let mut loaded = grid.loaded.clone();
     loaded.config = cell.training_config();
-    let done = (|| {
+    // What is said meanwhile begins with the cell, since others train beside it.
+    let done = tracing::info_span!("cell", message = %cell).in_scope(|| {
         let map = map.map(|map| map.folder.join(MAP));
         let selection = selection_of(cell, grid.inputs, map.as_deref())?;
         let inputs = grid.inputs.with_selection(&loaded, selection)?;
@@ -254,7 +255,7 @@ fn train_cell(grid: &Grid<'_>, cell: &Cell, map: Option<&Cell>) -> Result<()> {
         )?;
         run.complete()?;
         Ok(trained)
-    })();
+    });
     match done {
         Ok(trained) => {
             progress.end(&format!("{cell}{}", scores(&trained)));
@@ -284,7 +285,11 @@ fn scores(trained: &Trained) -> String {
     let scores = results.filter_map(|result| {
         // The loss comes first.
         let (name, value) = result.metrics.numbers().nth(1)?;
-        Some(format!(", {} {name} {value:.4}", result.stage))
+        let value = match value.is_nan() {
+            true => "undefined".to_owned(),
+            false => format!("{value:.4}"),
+        };
+        Some(format!(", {} {name} {value}", result.stage))
     });
     scores.collect()
 }
