@@ -408,6 +408,23 @@ fn equal_steps_go_through_small_subsets_more_often() {
 }
 
 #[test]
+fn training_on_everything_is_the_same_cell_by_epochs_and_by_steps() {
+    let project = tiny_grid();
+    let of_everything = |budget: &str| {
+        let plan = project.succeed(&with(&["--plan", "--set", budget]));
+        let mut rows = rows(&plan);
+        rows.retain(|row| row.starts_with("all "));
+        let ids = rows
+            .iter()
+            .map(|row| row.split(' ').nth(6).unwrap().to_owned());
+        ids.collect::<Vec<String>>()
+    };
+    let by_epochs = of_everything("experiment.budget=epochs");
+    assert_eq!(by_epochs.len(), 2);
+    assert_eq!(by_epochs, of_everything("experiment.budget=steps"));
+}
+
+#[test]
 fn a_claim_of_a_dead_process_is_taken_over() {
     let project = tiny_grid();
     let cells_folder = project.path().join("out/cells");

@@ -224,7 +224,8 @@ impl Grid<'_> {
             selections: vec![selection],
             fractions: vec![fraction.to_string().parse().unwrap_or(1.0)],
             seeds: Seeds::List(vec![seed]),
-            budget: self.experiment.budget,
+            // Everything takes as long by either.
+            budget: rule.map_or_else(Budget::default, |_| self.experiment.budget),
         });
         config
     }
