@@ -138,6 +138,9 @@ pub struct LabelEvidence {
     pub variability: Vec<f64>,
     /// What confident learning says.
     pub learning: ConfidentLearning,
+    /// How many of the labels the models of a cross-validation predict that have not seen the
+    /// example, 0 to 1.
+    pub held_out_accuracy: Option<f64>,
     /// The class that each example should perhaps have: the most probable other one by the
     /// combined probabilities, where it is more probable than the given one.
     pub suggested: Vec<Option<u32>>,
@@ -169,6 +172,14 @@ impl LabelEvidence {
             Suspect::Low,
             Judged::new(&gold, &mean, n_classes).margin(),
         ));
+        let held_out_accuracy = crossed.map(|crossed| {
+            let held_out = Judged::new(&gold, &crossed.held_out_last, n_classes);
+            let right = predictions(&held_out).into_iter().zip(&gold);
+            let n_right = right
+                .filter(|(class, gold)| *class == **gold as usize)
+                .count();
+            n_right as f64 / gold.len() as f64
+        });
         let mut all = mean;
         let learning = if let Some(crossed) = crossed {
             let held_out = Judged::new(&gold, &crossed.held_out_last, n_classes);
@@ -206,6 +217,7 @@ impl LabelEvidence {
             scores,
             variability,
             learning,
+            held_out_accuracy,
             suggested: all.suggested_labels(),
         }
     }

@@ -307,6 +307,8 @@ fn labels_that_the_model_does_not_follow_come_first() {
     let evidence = LabelEvidence::new(&dynamics(&gold, &[early, late]), Some(&crossed));
     assert_eq!(evidence.ranking()[0], 2);
     assert_eq!(evidence.scores.len(), expected.len() + 2);
+    // All but that one.
+    assert_eq!(evidence.held_out_accuracy, Some(5.0 / 6.0));
 }
 
 #[test]

@@ -96,6 +96,13 @@ impl Findings<'_> {
                 None => "the run's dynamics".to_owned(),
             }
         );
+        if let Some(accuracy) = self.evidence.held_out_accuracy {
+            let _ = writeln!(
+                text,
+                "The folds' models predict {:.1} % of the labels that they were not trained on; where that is low they take many right labels for wrong.",
+                100.0 * accuracy
+            );
+        }
         if let Some(combined) = threshold.combined {
             let _ = write!(
                 text,
@@ -254,6 +261,7 @@ impl Findings<'_> {
             "n_examples": self.evidence.combined().len(),
             "n_epochs": self.run.dynamics.epochs.len(),
             "n_folds": self.n_folds,
+            "held_out_accuracy": self.evidence.held_out_accuracy,
             "confident_learning": {
                 "n_likely_errors": threshold.n_suspects,
                 "n_estimated_errors": learning.n_estimated_errors(),
