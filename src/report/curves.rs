@@ -8,7 +8,7 @@ use super::groups::look;
 use super::legend::{Entry, Swatch, draw_entries, draw_swatch, line_attributes};
 use super::scatter::{CANVAS, LEGEND, PANEL};
 use super::svg::{Px, Rect, Svg};
-use super::text::{Weight, text_width};
+use super::text::{Weight, shortened, text_width};
 use crate::error::{Error, Problem, Result};
 
 /// What the picture shows.
@@ -243,9 +243,12 @@ impl Across {
     }
 
     /// The axis's title, and its ticks: at each fraction that was run, without a label where
-    /// that would meet the one before; or the selections' names, where all fit.
+    /// that would meet the one before; or the selections' names, shortened where they would meet,
+    /// and none where so little would be left of them that the legend is better.
     fn ticks(&self, curves: &Curves) -> Result<(String, Vec<(f64, String)>)> {
         const GAP: f64 = 6.0;
+        /// What a name needs to be known when it is cut.
+        const LEAST_ROOM: f64 = 80.0;
         let points = curves.lines.iter().flat_map(|line| &line.points);
         let mut fractions: Vec<f64> = points.map(|point| point.fraction).collect();
         fractions.sort_by(f64::total_cmp);
@@ -268,20 +271,23 @@ impl Across {
             }
             Self::SideBySide { inside, n_lines } => {
                 let room = inside.width / *n_lines as f64 - GAP;
-                let mut fit = true;
-                for line in &curves.lines {
-                    fit = fit && width(&line.name)? <= room;
-                }
-                let ticks = curves.lines.iter().enumerate().map(|(i, line)| {
-                    let label = if fit {
-                        line.name.clone()
-                    } else {
-                        String::new()
+                let has_room = room >= LEAST_ROOM;
+                let mut ticks = Vec::new();
+                for (i, line) in curves.lines.iter().enumerate() {
+                    let label = match has_room {
+                        true => shortened(&line.name, TICK_SIZE, Weight::Regular, room)?,
+                        false => String::new(),
                     };
-                    (self.place(i, 1.0), label)
-                });
-                let name = format!("selection, {} % of the training set", percent(fractions[0]));
-                Ok((name, ticks.collect()))
+                    ticks.push((self.place(i, 1.0), label));
+                }
+                let order = if has_room {
+                    ""
+                } else {
+                    " in the legend's order"
+                };
+                let share = percent(fractions[0]);
+                let name = format!("selection{order}, {share} % of the training set");
+                Ok((name, ticks))
             }
         }
     }

@@ -322,6 +322,25 @@ fn curves_of_any_number_are_legible_pictures() {
 }
 
 #[test]
+fn selections_of_one_size_stand_above_their_names_as_far_as_there_is_room() {
+    let texts_of = |n_lines: usize| texts(&curves_svg(&curves(n_lines, &[0.33], None)).unwrap());
+    let count = |n_lines: usize, is: &dyn Fn(&str) -> bool| {
+        let found = texts_of(n_lines);
+        found.iter().filter(|text| is(text)).count()
+    };
+    // The legend has each name once.
+    assert_eq!(count(5, &|text| text == "selection_number_4"), 2);
+    let is_shortened = |text: &str| text.starts_with("selection_") && text.ends_with('\u{2026}');
+    assert_eq!(count(6, &is_shortened), 5);
+    assert_eq!(count(12, &is_shortened), 0);
+    assert_eq!(
+        count(12, &|text| text
+            .starts_with("selection in the legend's order, 33 %")),
+        1
+    );
+}
+
+#[test]
 fn wide_intervals_do_not_press_the_means_together() {
     // The places of the means of the one line, from its polyline.
     let height = |interval: Option<f64>| {
