@@ -255,9 +255,10 @@ fn next_step(config: &Config, has_map: bool, options: &ConfigOptions) -> Result<
     Ok(match by_map {
         Some(shares) if selectors.len() == 1 => {
             let share = shares.total();
-            let other = match shares.random == share {
-                true => Region::Ambiguous,
-                false => Region::Random,
+            let other = if shares.random == share {
+                Region::Ambiguous
+            } else {
+                Region::Random
             };
             let mut options = options.clone();
             let sets_selectors = |setting: &String| setting.starts_with("training.selectors");

@@ -274,9 +274,10 @@ impl Across {
                 let has_room = room >= LEAST_ROOM;
                 let mut ticks = Vec::new();
                 for (i, line) in curves.lines.iter().enumerate() {
-                    let label = match has_room {
-                        true => shortened(&line.name, TICK_SIZE, Weight::Regular, room)?,
-                        false => String::new(),
+                    let label = if has_room {
+                        shortened(&line.name, TICK_SIZE, Weight::Regular, room)?
+                    } else {
+                        String::new()
                     };
                     ticks.push((self.place(i, 1.0), label));
                 }

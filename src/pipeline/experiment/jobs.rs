@@ -285,9 +285,10 @@ fn scores(trained: &Trained) -> String {
     let scores = results.filter_map(|result| {
         // The loss comes first.
         let (name, value) = result.metrics.numbers().nth(1)?;
-        let value = match value.is_nan() {
-            true => "undefined".to_owned(),
-            false => format!("{value:.4}"),
+        let value = if value.is_nan() {
+            "undefined".to_owned()
+        } else {
+            format!("{value:.4}")
         };
         Some(format!(", {} {name} {value}", result.stage))
     });

@@ -65,9 +65,10 @@ impl Runs {
             let known = *names.entry(&labels[row]).or_insert(first);
             if known != first {
                 let here = &labels[row];
-                let elsewhere = match known == here {
-                    true => String::new(),
-                    false => format!(", where `{here}` of other examples is `{known}`"),
+                let elsewhere = if known == here {
+                    String::new()
+                } else {
+                    format!(", where `{here}` of other examples is `{known}`")
                 };
                 let message = format!(
                     "`{guid}` has the gold label `{here}` here and `{first}` in `{}`{elsewhere}",
