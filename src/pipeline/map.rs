@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::data::Table;
 use crate::dynamics::{DynamicsFiles, DynamicsFormat};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::map::{MapOptions, Point};
 use crate::pipeline::map_folder::{MapFolder, STABILITY};
 use crate::pipeline::map_tables::write_tables;
@@ -38,7 +38,8 @@ pub struct MapCommandOptions {
 /// folder is replaced; when something fails or a signal comes, it stays as it was.
 ///
 /// # Errors
-/// Dynamics that are not there or not what they should be, an output that cannot be written.
+/// Dynamics that are not there or not what they should be, or are given twice; an output that
+/// cannot be written.
 pub fn run_map(options: &MapCommandOptions) -> Result<()> {
     signals::say_at_stop("no map was made; the same command begins anew".to_owned());
     let finishing = Finishing::begin();
@@ -48,6 +49,15 @@ pub fn run_map(options: &MapCommandOptions) -> Result<()> {
         .iter()
         .map(|path| DynamicsFiles::find(path, options.format))
         .collect::<Result<_>>()?;
+    let places = options.paths.iter().map(|path| path.canonicalize().ok());
+    let places: Vec<_> = places.collect();
+    if let Some(again) = (1..places.len()).find(|i| places[..*i].contains(&places[*i])) {
+        let message = "these dynamics are given twice, and would agree with themselves";
+        let problem = Problem::new(message)
+            .in_file(&options.paths[again])
+            .hint("compare runs with other seeds");
+        return Err(Error::new(ErrorKind::Usage, problem));
+    }
     let folder = MapFolder::begin(&options.output, &found)?;
     let summary = match (&options.paths[..], &found[..]) {
         ([path], [files]) => {

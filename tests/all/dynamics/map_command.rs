@@ -139,7 +139,11 @@ fn several_runs_have_a_mean_map_that_is_a_map_like_any_other() {
     );
 
     // Equal runs do not differ at all, though (a + a + a) / 3 is not always a.
-    let three = vec![options.paths[1].clone(); 3];
+    let copies = ["copy.csv", "another.csv"].map(|name| scratch.at(name));
+    for copy in &copies {
+        std::fs::copy(&options.paths[1], copy).unwrap();
+    }
+    let three = [&options.paths[1..], &copies].concat();
     run_map(&map_of(three, scratch.at("equal"))).unwrap();
     let equal = Table::read(&scratch.at("equal/data_map.parquet")).unwrap();
     assert_eq!(equal.reals("confidence_std").unwrap(), [0.0; 2]);
@@ -241,7 +245,9 @@ fn a_map_is_there_whole_or_not_at_all_and_replaces_the_one_before() {
         names
     };
     let tables = ["data_map.parquet", "data_map.tsv", "td_metrics.jsonl"];
-    let three = vec![runs[0].clone(), runs[1].clone(), runs[0].clone()];
+    let copy = scratch.at("copy.csv");
+    std::fs::copy(&runs[0], &copy).unwrap();
+    let three = vec![runs[0].clone(), runs[1].clone(), copy];
     run_map(&map_of(three, scratch.at("maps"))).unwrap();
     let of_three = files();
     assert_eq!(of_three.len(), 15, "{of_three:?}");
