@@ -407,6 +407,38 @@ fn equal_steps_go_through_small_subsets_more_often() {
     }
 }
 
+/// Texts to test on may be much longer than those that are trained on.
+#[test]
+fn a_plan_reckons_with_the_length_of_the_texts_that_are_tested_on() {
+    let project = tiny_grid();
+    let long = |id: usize| format!("test{id},{},{}\n", "good plot ".repeat(15), id % 2);
+    let rows: String = (0..4_000).map(long).collect();
+    project.write("long.csv", &format!("id,text,label\n{rows}"));
+    let short = |id: usize| format!("train{id},good,{}\n", id % 2);
+    let rows: String = (0..60).map(short).collect();
+    project.write("train.csv", &format!("id,text,label\n{rows}"));
+    let plan = project.succeed(&with(&[
+        "--plan",
+        "--set",
+        "testing.dataset_path=long.csv",
+        "--set",
+        "experiment={fractions: [1], seeds: 40}",
+    ]));
+    // All but nothing of it is testing: 40 cells x 4,000 texts of 32 tokens, where 3 are trained on.
+    let passes = 40.0 * 4_000.0 * 32.0 / 3.0;
+    let last = plan.lines().last().unwrap();
+    let words: Vec<&str> = last.split(' ').collect();
+    let (minutes, seconds) = words[1].split_once(':').unwrap();
+    let seconds = 60.0 * minutes.parse::<f64>().unwrap() + seconds.parse::<f64>().unwrap();
+    let at = words.iter().position(|word| *word == "at").unwrap();
+    let per_second: f64 = words[at + 1].parse().unwrap();
+    let found = seconds * 3.0 * per_second;
+    assert!(
+        (found / passes - 1.0).abs() < 0.2,
+        "{found} for {passes}: {last}"
+    );
+}
+
 #[test]
 fn training_on_everything_is_the_same_cell_by_epochs_and_by_steps() {
     let project = tiny_grid();

@@ -32,7 +32,8 @@ pub struct Cell {
     pub epochs: usize,
     /// Optimizer steps.
     pub n_steps: usize,
-    /// What there is to compute, in forward passes of one example; a backward pass is two.
+    /// What there is to compute but for test and control sets, which all cells have in common, in
+    /// forward passes of one training example; a backward pass is two.
     pub work: u64,
     /// Whether it is in the results; one that is not only makes a map.
     pub is_scored: bool,
@@ -236,10 +237,8 @@ impl Grid<'_> {
             ValidationSet::File(dataset) => dataset.len(),
             ValidationSet::Split(indices) => indices.len(),
         };
-        let stages = self.inputs.stages.iter();
-        let n_stages: usize = stages.map(|set| set.selection.n_draws()).sum();
         let per_example = 3 + usize::from(makes_map);
         let in_epochs = epochs * (per_example * n_examples + n_validation);
-        (in_epochs + n_examples + n_validation + n_stages) as u64
+        (in_epochs + n_examples + n_validation) as u64
     }
 }

@@ -21,6 +21,8 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 pub struct GridProgress {
     bar: Option<ProgressBar>,
     started: Instant,
+    /// Of every cell; see [`testing_work`](super::measure::testing_work).
+    testing_work: u64,
     state: Mutex<State>,
 }
 
@@ -28,7 +30,7 @@ struct State {
     n_cells: usize,
     n_done: usize,
     n_running: usize,
-    /// In forward passes of one example.
+    /// In forward passes of one training example.
     work: u64,
     work_done: u64,
     last_line: Instant,
@@ -36,9 +38,9 @@ struct State {
 }
 
 impl GridProgress {
-    /// Nothing of these cells is done yet.
-    pub fn new(console: &Console, cells: &[&Cell]) -> Self {
-        let work = cells.iter().map(|cell| cell.work).sum();
+    /// Nothing of these cells is done yet, of which each is tested with `testing_work`.
+    pub fn new(console: &Console, cells: &[&Cell], testing_work: u64) -> Self {
+        let work = cells.iter().map(|cell| cell.work + testing_work).sum();
         let bar = console.bar(work).inspect(|bar| {
             let template = "{bar:30.cyan/blue} {percent:>3}%  {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
@@ -48,6 +50,7 @@ impl GridProgress {
         Self {
             bar,
             started: Instant::now(),
+            testing_work,
             state: Mutex::new(State {
                 n_cells: cells.len(),
                 n_done: 0,
@@ -66,7 +69,7 @@ impl GridProgress {
         self.show(&self.state());
         CellProgress {
             grid: self,
-            work: cell.work,
+            work: cell.work + self.testing_work,
             work_done: 0,
         }
     }
@@ -75,7 +78,7 @@ impl GridProgress {
     pub fn leave_out(&self, cell: &Cell) {
         let mut state = self.state();
         state.n_done += 1;
-        state.work -= cell.work;
+        state.work -= cell.work + self.testing_work;
         if let Some(bar) = &self.bar {
             bar.set_length(state.work);
         }

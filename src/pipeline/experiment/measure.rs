@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::config::TrainingConfig;
-use crate::data::{ExampleIndex, Subset};
+use crate::data::{ExampleIndex, Subset, TokenizedDataset};
 use crate::error::Result;
 use crate::nn::CrossEntropy;
 use crate::pipeline::experiment::memory;
@@ -18,10 +18,27 @@ const TIMED_STEPS: usize = 6;
 
 /// What a cell costs.
 pub struct Cost {
-    /// Of the forward pass of one example; a training step costs three of them.
+    /// Of the forward pass of one training example; a training step costs three of them.
     pub seconds_per_pass: f64,
     /// Of a whole cell; none where the system does not say it.
     pub bytes: Option<u64>,
+}
+
+/// What the test and control sets of a cell cost, in forward passes of one training example: their
+/// texts may be much longer than those that are trained on, so it goes by tokens.
+pub fn testing_work(inputs: &Inputs, start: &ModelStart) -> u64 {
+    let tokens = start.tokens();
+    let mean_length = |tokens: &TokenizedDataset, subset: &Subset| {
+        let lengths = subset.indices().iter().map(|index| tokens.length(*index));
+        lengths.sum::<usize>() as f64 / subset.len() as f64
+    };
+    let of_training = mean_length(&tokens.training, &inputs.selection.subset);
+    let stages = inputs.stages.iter().zip(&tokens.stages);
+    let work = stages.map(|(set, tokens)| {
+        let selection = &set.selection;
+        selection.n_draws() as f64 * mean_length(tokens, &selection.subset) / of_training
+    });
+    work.sum::<f64>().round() as u64
 }
 
 /// Trains for a few steps: one on the longest texts, for the memory, then some on any, for the

@@ -30,7 +30,7 @@ use claims::Claims;
 use content::Content;
 use grid_progress::GridProgress;
 use jobs::{Failure, Grid, in_own_threads, train_cells};
-use measure::measure;
+use measure::{measure, testing_work};
 
 /// What `experiment` needs of the command line.
 #[derive(Debug, Clone)]
@@ -209,7 +209,7 @@ fn train_all<'a>(
     fsio::create_folder(&folder)?;
     let n_jobs = fitting_jobs(loaded, inputs, start, n_jobs)?;
     let claims = Claims::new(folder);
-    let progress = GridProgress::new(console, todo);
+    let progress = GridProgress::new(console, todo, testing_work(inputs, start));
     let grid = Grid {
         loaded,
         inputs,

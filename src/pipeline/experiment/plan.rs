@@ -6,7 +6,7 @@ use crate::config::LoadedConfig;
 use crate::error::Result;
 use crate::pipeline::experiment::cells::Cell;
 use crate::pipeline::experiment::jobs::in_own_threads;
-use crate::pipeline::experiment::measure::measure;
+use crate::pipeline::experiment::measure::{measure, testing_work};
 use crate::pipeline::experiment::shard::Shard;
 use crate::pipeline::inputs::Inputs;
 use crate::pipeline::progress::minutes;
@@ -53,13 +53,15 @@ pub fn print(
     n_jobs: usize,
     prepare: impl FnOnce() -> Result<ModelStart>,
 ) -> Result<()> {
-    let seconds_per_pass = if todo.is_empty() {
-        0.0
+    let (seconds_per_pass, testing_work) = if todo.is_empty() {
+        (0.0, 0)
     } else {
         let start = prepare()?;
         let training = &loaded.config.training;
-        in_own_threads(n_jobs, || measure(training, inputs, &start))?.seconds_per_pass
+        let cost = in_own_threads(n_jobs, || measure(training, inputs, &start))?;
+        (cost.seconds_per_pass, testing_work(inputs, &start))
     };
+    let time = |work: u64| minutes(seconds_per_pass * work as f64);
     let others = todo.iter().copied();
     let others = others.filter(|cell| !ours.iter().any(|other| other.id() == cell.id()));
     let cells: Vec<&Cell> = others.chain(ours.iter().copied()).collect();
@@ -75,11 +77,8 @@ pub fn print(
     for cell in &cells {
         let state = match (cell.is_complete(), ours.iter().any(|o| o.id() == cell.id())) {
             (true, _) => "done".to_owned(),
-            (false, true) => minutes(seconds_per_pass * cell.work as f64),
-            (false, false) => {
-                let time = minutes(seconds_per_pass * cell.work as f64);
-                format!("{time}, for its map")
-            }
+            (false, true) => time(cell.work + testing_work),
+            (false, false) => format!("{}, for its map", time(cell.work + testing_work)),
         };
         let _ = writeln!(
             text,
@@ -94,7 +93,7 @@ pub fn print(
         );
     }
     let n_steps: usize = todo.iter().map(|cell| cell.n_steps).sum();
-    let work: u64 = todo.iter().map(|cell| cell.work).sum();
+    let work: u64 = todo.iter().map(|cell| cell.work + testing_work).sum();
     let n_maps = cells.len() - ours.len();
     let maps = match n_maps {
         0 => String::new(),
@@ -116,7 +115,7 @@ pub fn print(
         let _ = writeln!(
             text,
             "about {} {jobs}, at {:.0} training examples a second as a few steps took them",
-            minutes(seconds_per_pass * work as f64 / n_jobs as f64),
+            time(work / n_jobs as u64),
             1.0 / (3.0 * seconds_per_pass) * n_jobs as f64,
         );
     }
