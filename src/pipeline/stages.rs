@@ -1,5 +1,6 @@
 //! The best model's metrics and predictions on training, validation, test and control sets.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
@@ -45,6 +46,7 @@ pub fn evaluate_all(
     console: &Console,
 ) -> Result<Vec<StageResult>> {
     let mut results = Vec::new();
+    let mut said_of_all: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut measure =
         |stage: &str, dataset: &Dataset, tokens: &TokenizedDataset, indices: &[ExampleIndex]| {
             let bar = console.bar(indices.len() as u64);
@@ -62,6 +64,9 @@ pub fn evaluate_all(
                 .measure(&predictions, inputs.labels.names())?;
             for warning in &metrics.warnings {
                 tracing::warn!("{stage}: {warning}");
+            }
+            if let Some(class) = only_class(&predictions) {
+                said_of_all.entry(class).or_default().push(stage.to_owned());
             }
             results.push(StageResult {
                 stage: stage.to_owned(),
@@ -102,6 +107,13 @@ pub fn evaluate_all(
         let intervals = intervals(config, inputs, &predictions, i)?;
         shown.push((run.shown_path(&name), intervals));
     }
+    for (class, stages) in said_of_all {
+        tracing::warn!(
+            "the model says `{}` of every example of {}: it has not learnt to tell the classes apart",
+            inputs.labels.names()[class as usize],
+            stages.join(", ")
+        );
+    }
     let first = results.len() - shown.len();
     for (result, (path, intervals)) in results[first..].iter_mut().zip(shown) {
         result.predictions = Some(path);
@@ -109,6 +121,13 @@ pub fn evaluate_all(
     }
     results[0].predictions = of_training;
     Ok(results)
+}
+
+/// The class that is said of every example, where they are not all of one class.
+fn only_class(predictions: &Predictions) -> Option<u32> {
+    let first = *predictions.predicted.first()?;
+    let is_same = |classes: &[u32]| classes.iter().all(|class| *class == classes[0]);
+    (is_same(&predictions.predicted) && !is_same(&predictions.gold)).then_some(first)
 }
 
 /// The confidence intervals of the test or control set `stage`, where the config asks for them.

@@ -457,6 +457,26 @@ fn pairs_of_texts_with_named_labels_train_without_a_validation_set() {
     assert!(!project.read("out/metrics.yaml").contains("validation"));
 }
 
+/// Texts that do not differ can only get the label that is more frequent.
+#[test]
+fn a_model_that_says_one_class_of_everything_is_named() {
+    let project = tiny_project();
+    let same = |n: usize| {
+        let rows = (0..n).map(|id| format!("{id},the same words,{}\n", usize::from(id % 4 > 0)));
+        format!("id,text,label\n{}", rows.collect::<String>())
+    };
+    project.write("train.csv", &same(48));
+    project.write("test.csv", &same(8));
+    // What has one class alone is no sign of it.
+    project.write("control.csv", "id,text,label\n0,the same words,1\n");
+    let output = project.run(&LOOP);
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let warning =
+        "warning: the model says `1` of every example of train, validation, test: it has not";
+    assert!(said.contains(warning), "{said}");
+}
+
 #[test]
 fn a_run_with_many_metrics_and_intervals_ends_well_on_a_control_set_of_one_class() {
     let project = tiny_project();

@@ -52,13 +52,20 @@ impl Page<'_> {
 
     fn legend(&self) -> String {
         let n_cells: usize = self.groups.iter().map(|group| group.cells.len()).sum();
+        let mut scores = self.rows.iter().filter_map(|row| row.scores?.spread);
+        let same = if scores.any(|spread| spread.standard_deviation == 0.0) {
+            " \u{b1} 0.0000 over several seeds is most often that of models which say one class of \
+             every example, and learnt nothing."
+        } else {
+            ""
+        };
         format!(
             "{n_cells} cells. A number is the mean over seeds \u{b1} their standard deviation, then the \
              interval that holds the true mean with 95 % probability (Student's t), where there is \
              more than one seed. **Bold** is the best mean of its column among the subsets of one size. \
              A difference is taken seed by seed, and is bold where its interval does not hold 0; \
              among twenty such intervals one is expected to miss by chance. `results.csv` has every \
-             cell, `summary.csv` these numbers for every metric."
+             cell, `summary.csv` these numbers for every metric.{same}"
         )
     }
 
