@@ -221,6 +221,17 @@ fn the_best_subset_of_each_size_is_marked_and_so_are_clear_differences() {
 }
 
 #[test]
+fn scores_that_no_seed_changes_are_explained() {
+    let explanation = "\u{b1} 0.0000 over several seeds is";
+    assert!(!results_of(&grid()).0.contains(explanation));
+    let mut cells = grid();
+    for seed in [1, 2] {
+        cells.push(cell("hard_to_learn", "0.33", seed, 0.482, 0.5));
+    }
+    assert!(results_of(&cells).0.contains(explanation));
+}
+
+#[test]
 fn without_test_and_control_sets_the_validation_set_is_shown_and_training_scores_are_not_compared()
 {
     let mut cells = grid();

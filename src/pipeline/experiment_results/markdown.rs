@@ -52,8 +52,12 @@ impl Page<'_> {
 
     fn legend(&self) -> String {
         let n_cells: usize = self.groups.iter().map(|group| group.cells.len()).sum();
-        let mut scores = self.rows.iter().filter_map(|row| row.scores?.spread);
-        let same = if scores.any(|spread| spread.standard_deviation == 0.0) {
+        let shown = self
+            .rows
+            .iter()
+            .filter(|row| self.stages.contains(&row.stage));
+        let mut spreads = shown.filter_map(|row| row.scores?.spread);
+        let same = if spreads.any(|spread| spread.standard_deviation < 0.000_05) {
             " \u{b1} 0.0000 over several seeds is most often that of models which say one class of \
              every example, and learnt nothing."
         } else {
