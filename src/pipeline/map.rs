@@ -49,15 +49,7 @@ pub fn run_map(options: &MapCommandOptions) -> Result<()> {
         .iter()
         .map(|path| DynamicsFiles::find(path, options.format))
         .collect::<Result<_>>()?;
-    let places = options.paths.iter().map(|path| path.canonicalize().ok());
-    let places: Vec<_> = places.collect();
-    if let Some(again) = (1..places.len()).find(|i| places[..*i].contains(&places[*i])) {
-        let message = "these dynamics are given twice, and would agree with themselves";
-        let problem = Problem::new(message)
-            .in_file(&options.paths[again])
-            .hint("compare runs with other seeds");
-        return Err(Error::new(ErrorKind::Usage, problem));
-    }
+    check_different(&options.paths)?;
     let folder = MapFolder::begin(&options.output, &found)?;
     let summary = match (&options.paths[..], &found[..]) {
         ([path], [files]) => {
@@ -78,6 +70,20 @@ pub fn run_map(options: &MapCommandOptions) -> Result<()> {
         ),
     }
     summary.map_or(Ok(()), |text| print_text(&text))
+}
+
+/// Sees that no path is given twice.
+fn check_different(paths: &[PathBuf]) -> Result<()> {
+    let places = paths.iter().map(|path| path.canonicalize().ok());
+    let places: Vec<_> = places.collect();
+    let Some(again) = (1..places.len()).find(|i| places[..*i].contains(&places[*i])) else {
+        return Ok(());
+    };
+    let message = "these dynamics are given twice, and would agree with themselves";
+    let problem = Problem::new(message)
+        .in_file(&paths[again])
+        .hint("compare runs with other seeds");
+    Err(Error::new(ErrorKind::Usage, problem))
 }
 
 /// Makes a map of each run, their mean map, and how much they agree; says the latter in words.

@@ -109,7 +109,7 @@ pub fn evaluate_all(
     }
     for (class, stages) in said_of_all {
         tracing::warn!(
-            "the model says `{}` of every example of {}: it has not learnt to tell the classes apart",
+            "the model says `{}` of every example of {}, which are not all of that class",
             inputs.labels.names()[class as usize],
             stages.join(", ")
         );

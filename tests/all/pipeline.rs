@@ -472,8 +472,7 @@ fn a_model_that_says_one_class_of_everything_is_named() {
     let output = project.run(&LOOP);
     assert!(output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    let warning =
-        "warning: the model says `1` of every example of train, validation, test: it has not";
+    let warning = "warning: the model says `1` of every example of train, validation, test, which are not all";
     assert!(said.contains(warning), "{said}");
 }
 

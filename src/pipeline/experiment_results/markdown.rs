@@ -57,7 +57,7 @@ impl Page<'_> {
             .iter()
             .filter(|row| self.stages.contains(&row.stage));
         let mut spreads = shown.filter_map(|row| row.scores?.spread);
-        let same = if spreads.any(|spread| spread.standard_deviation < 0.000_05) {
+        let note = if spreads.any(|spread| spread.standard_deviation < 0.000_05) {
             " \u{b1} 0.0000 over several seeds is most often that of models which say one class of \
              every example, and learnt nothing."
         } else {
@@ -69,7 +69,7 @@ impl Page<'_> {
              more than one seed. **Bold** is the best mean of its column among the subsets of one size. \
              A difference is taken seed by seed, and is bold where its interval does not hold 0; \
              among twenty such intervals one is expected to miss by chance. `results.csv` has every \
-             cell, `summary.csv` these numbers for every metric.{same}"
+             cell, `summary.csv` these numbers for every metric.{note}"
         )
     }
 
