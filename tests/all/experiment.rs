@@ -422,10 +422,10 @@ fn a_plan_reckons_with_the_length_of_the_texts_that_are_tested_on() {
         "--set",
         "testing.dataset_path=long.csv",
         "--set",
-        "experiment={fractions: [1], seeds: 40}",
+        "experiment={fractions: [1], seeds: 400}",
     ]));
-    // All but nothing of it is testing: 40 cells x 4,000 texts of 32 tokens, where 3 are trained on.
-    let passes = 40.0 * 4_000.0 * 32.0 / 3.0;
+    // All but nothing of it is testing: 400 cells x 4,000 texts of 32 tokens, where 3 are trained on.
+    let passes = 400.0 * 4_000.0 * 32.0 / 3.0;
     let last = plan.lines().last().unwrap();
     let words: Vec<&str> = last.split(' ').collect();
     let (minutes, seconds) = words[1].split_once(':').unwrap();
